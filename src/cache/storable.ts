@@ -1,0 +1,144 @@
+/** Whether a response may be stored (RFC 9111 §3), and for how long it is worth keeping. Pure. */
+import type { StorageReason } from '../core/reasons.ts'
+import type { Fields } from '../core/types.ts'
+import { type Directives, deltaSeconds, namedFields } from '../http/cache-control.ts'
+import { firstValue, hasField, isConnectionLevel, nominated } from '../http/fields.ts'
+import { parseContentRange } from '../http/range.ts'
+import { varyNames } from '../http/vary.ts'
+import type { Entry } from './entry.ts'
+import { currentAge, heuristicStatuses, lifetime } from './freshness.ts'
+
+/** What the decision needs of the request. */
+export interface StorableRequest {
+  readonly method: string
+  readonly authorization: boolean
+  readonly directives: Directives
+}
+
+/** How the rules are bent by options. */
+export interface StorageRules {
+  /** false: behaves as a private cache (`private` and Authorization do not matter). */
+  readonly shared: boolean
+  /** `--cache-mode force`. */
+  readonly force: boolean
+  readonly maxEntryBytes: number
+}
+
+/** Statuses whose caching rules this cache knows (RFC 9110 §15, RFC 6585, RFC 7538, RFC 8470). */
+const understood: ReadonlySet<number> = new Set([
+  200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405,
+  406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 425, 426, 428, 429, 431, 451, 500,
+  501, 502, 503, 504, 505, 511,
+])
+
+/**
+ * Why a response is not to be stored, or undefined when it may be. `entry` stands for it as it would be stored (its
+ * body may still be empty).
+ */
+export const refusal = (
+  req: StorableRequest,
+  entry: Entry,
+  rules: StorageRules,
+): StorageReason | undefined => {
+  const { status, fields, directives } = entry
+  if (rules.force && isForced(req, entry)) return tooLarge(fields, rules)
+  if (req.method !== 'GET' && !storablePost(req, entry)) return 'method'
+  if (status === 304) return 'not-modified'
+  if (directives.has('must-understand')) {
+    // RFC 9111 §5.2.2.3: it takes the place of no-store where the status is understood.
+    if (!understood.has(status)) return 'must-understand'
+  } else if (directives.has('no-store')) return 'no-store' // RFC 9111 §5.2.2.5
+  if (req.directives.has('no-store')) return 'req-no-store' // RFC 9111 §5.2.1.5
+  if (rules.shared) {
+    if (directives.has('private') && namedFields(directives, 'private') === undefined) return 'private' // RFC 9111 §5.2.2.7
+    if (
+      req.authorization && // RFC 9111 §3.5
+      !directives.has('public') &&
+      !directives.has('must-revalidate') &&
+      !directives.has('s-maxage')
+    ) {
+      return 'authorization'
+    }
+  }
+  if (varyNames(fields) === '*') return 'vary-star' // RFC 9111 §4.1
+  if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
+  if (status === 206 && !soundPart(fields)) return 'range'
+  return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
+}
+
+/** Force concerns GET and HEAD answered with 2xx; what belongs to one user stays out (DESIGN §2). */
+export const isForced = (req: StorableRequest, entry: Entry): boolean =>
+  req.method === 'GET' &&
+  entry.status >= 200 &&
+  entry.status < 300 &&
+  entry.status !== 206 &&
+  entry.parts.ruled?.by === 'force' &&
+  !req.authorization &&
+  !hasField(entry.fields, 'set-cookie') &&
+  varyNames(entry.fields) !== '*' &&
+  !/^text\/event-stream/i.test(firstValue(entry.fields, 'content-type') ?? '')
+
+const tooLarge = (fields: Fields, rules: StorageRules): StorageReason | undefined =>
+  Number(firstValue(fields, 'content-length') ?? 0) > rules.maxEntryBytes ? 'too-large' : undefined
+
+/** RFC 9110 §9.3.3: a POST with explicit freshness and a Content-Location equal to its URI may serve later GETs. */
+const storablePost = (req: StorableRequest, entry: Entry): boolean => {
+  if (req.method !== 'POST' || entry.status < 200 || entry.status > 299) return false
+  const { source } = lifetime(entry)
+  if (source !== 'max-age' && source !== 's-maxage' && source !== 'Expires') return false
+  return firstValue(entry.fields, 'content-location') !== undefined
+}
+
+/** A 206 that says which part of which whole it is, and is no multipart (RFC 9111 §3.3). */
+const soundPart = (fields: Fields): boolean => {
+  const range = parseContentRange(firstValue(fields, 'content-range') ?? '')
+  return range !== undefined && range.total !== undefined
+}
+
+const notWorthKeeping = (entry: Entry, rules: StorageRules): StorageReason | undefined => {
+  const life = lifetime(entry, rules.shared)
+  const guessable = heuristicStatuses.has(entry.status) || entry.directives.has('public')
+  if (life.source === 'none') {
+    // With a validator it may be kept to be revalidated (RFC 9111 §3), where its status may be cached unasked.
+    if (entry.hasValidator && guessable) return undefined
+    return guessable || entry.directives.has('no-cache') ? 'no-freshness' : 'status-uncacheable'
+  }
+  if (life.seconds > currentAge(entry, entry.parts.receivedAt) || entry.hasValidator) return undefined
+  return staleUseSeconds(entry) > 0 ? undefined : 'already-stale'
+}
+
+/** Seconds after its expiry for which stale-while-revalidate and stale-if-error still make use of it (RFC 5861). */
+const staleUseSeconds = (entry: Entry): number =>
+  Math.max(
+    deltaSeconds(entry.directives, 'stale-while-revalidate') ?? 0,
+    deltaSeconds(entry.directives, 'stale-if-error') ?? 0,
+  )
+
+/** How long something stale is kept to be revalidated or to stand in for an upstream that is gone. */
+const KEEP_STALE_SECONDS = 24 * 3600
+
+/** Milliseconds, at least 1, for which a response is worth keeping, stale use and revalidation included. */
+export const keepMs = (entry: Entry, now: number): number => {
+  const left = lifetime(entry).seconds - currentAge(entry, now)
+  const seconds = Math.max(0, left) + Math.max(staleUseSeconds(entry), KEEP_STALE_SECONDS)
+  return Math.max(1, Math.ceil(Math.min(seconds, 10 * 365 * 24 * 3600) * 1000))
+}
+
+/**
+ * Field lines as they are stored: without connection-level ones (RFC 9111 §3.1), and without those that `private` or
+ * `no-cache` withhold by name (§5.2.2.4, §5.2.2.7).
+ */
+export const storedFields = (fields: Fields, directives: Directives): Fields => {
+  const withheld = new Set([
+    ...(namedFields(directives, 'private') ?? []),
+    ...(namedFields(directives, 'no-cache') ?? []),
+  ])
+  const named = nominated(fields)
+  const kept: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!.toLowerCase()
+    if (isConnectionLevel(name) || withheld.has(name) || named?.has(name) === true) continue
+    kept.push(fields[i]!, fields[i + 1]!)
+  }
+  return kept
+}

@@ -1,0 +1,46 @@
+import { type ColorLevel, palette } from '../observe/palette.ts'
+import { shownUrl } from './messages.ts'
+
+/** What runs, as a person would write it; absent facts have no line. */
+export interface BannerFacts {
+  /** Where the proxy listens; the first one is used in examples. */
+  readonly urls: readonly string[]
+  readonly target: string
+  /** Such as `memory, 128 MB` or `redis://localhost:6379`. */
+  readonly cache: string
+  /** Such as `100/s by ip`. */
+  readonly rate?: string | undefined
+  readonly concurrency?: number | undefined
+  /** Where spans go. */
+  readonly trace?: readonly string[] | undefined
+  readonly metricsPath?: string | undefined
+  readonly adminUrl?: string | undefined
+  readonly color: ColorLevel
+  /** Shows a first request to try. */
+  readonly demo: boolean
+}
+
+/** The lines shown at the start: what listens where, what it does, and where to look. Ends with an empty line. */
+export const banner = (facts: BannerFacts): string => {
+  const paint = palette(facts.color)
+  const url = (text: string) => paint.renewed(shownUrl(text))
+  const first = facts.urls[0]?.replace(/\/+$/, '') ?? ''
+  const limits = [
+    ...(facts.rate === undefined ? [] : [facts.rate]),
+    ...(facts.concurrency === undefined ? [] : [`${facts.concurrency} at once to the target`]),
+  ]
+  const lines: Array<[name: string, text: string]> = [
+    ['listening', facts.urls.map(url).join('  ')],
+    ['target', url(facts.target)],
+    ['cache', shownUrl(facts.cache)],
+    ['limits', limits.join(' · ')],
+    ['traces', (facts.trace ?? []).map(url).join('  ')],
+    ['metrics', facts.metricsPath === undefined ? '' : url(first + facts.metricsPath)],
+    ['admin', facts.adminUrl === undefined ? '' : url(facts.adminUrl)],
+    ['try', facts.demo ? `curl -i '${first}/api/echo?echo=test'   twice: a miss, then a hit` : ''],
+  ]
+  const shown = lines
+    .filter(([, text]) => text !== '')
+    .map(([name, text]) => `  ${paint.quiet(name.padEnd(9))}  ${text}\n`)
+  return `${paint.strong('revproxy')}\n${shown.join('')}\n`
+}

@@ -1,0 +1,109 @@
+/**
+ * The sentences a person reads: what happened, why, and what to do now. Each is one line without a line end, free of
+ * control characters and passwords.
+ */
+import { escapeControl } from '../observe/escape.ts'
+import { redactor } from '../observe/redact.ts'
+
+const concealing = redactor({ names: ['pass', 'auth', 'user'], enabled: true })
+
+/** A URL as it may be shown: without user, password and secret parameters. */
+export const shownUrl = (url: string): string => escapeControl(concealing.url(url))
+
+const seconds = (n: number): string => `${n >= 10 ? Math.round(n) : Math.round(n * 10) / 10} s`
+const sentence = (text: string): string => (/[.?!…]$/.test(text) ? text : `${text}.`)
+const both = (names: readonly string[]): string =>
+  names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+
+/** The proxy port is taken. */
+export const portInUse = (port: number): string => `port ${port} is in use. Use -p 0 for a free one.`
+
+/** The admin port that was asked for is taken. */
+export const adminPortInUse = (port: number): string =>
+  `admin port ${port} is in use. Use --admin 0 for a free one, --admin off for none.`
+
+/** The system does not let this user listen on the port. */
+export const portForbidden = (port: number): string =>
+  `port ${port} is not allowed to this user. Use a port above 1023, or -p 0 for a free one.`
+
+/** No interface of this machine has the address. */
+export const addressUnavailable = (host: string): string =>
+  `${escapeControl(host)} is not an address of this machine. Use --host 127.0.0.1, or 0.0.0.0 for all of its addresses.`
+
+/** Others than this machine can reach the proxy. */
+export const notLoopback = (host: string): string =>
+  `listening on ${escapeControl(host)}: others can reach this proxy, and the target through it. ` +
+  'Leave --host out to keep it to this machine.'
+
+/** The shared cache is away; requests go on without it. */
+export const redisAway = (url: string, retrySeconds: number): string =>
+  `${shownUrl(url)} does not answer; serving without the shared cache, trying again in ${seconds(retrySeconds)}.`
+
+/** The shared cache is there again. */
+export const redisBack = (url: string): string => `${shownUrl(url)} answers again; using the shared cache.`
+
+/** The target refuses connections; `forSeconds` 0 when it was tried only once. */
+export const targetRefused = (addresses: readonly string[], forSeconds: number): string =>
+  `target refused on ${both(addresses.map(escapeControl))}${forSeconds > 0 ? ` for ${seconds(forSeconds)}` : ''}. Is it running?`
+
+/** The target's name does not resolve. */
+export const targetUnresolved = (host: string): string =>
+  `target ${escapeControl(host)} is unknown to DNS. Is the name right?`
+
+/** The target's certificate is not trusted. */
+export const targetUntrusted = (host: string, code: string): string =>
+  `the certificate of ${escapeControl(host)} is not trusted (${escapeControl(code)}). ` +
+  'Use --ca <file> to trust it, or -k to accept any.'
+
+/** The collector of spans is away. */
+export const traceAway = (url: string, reason: string): string =>
+  `${shownUrl(url)} takes no spans (${escapeControl(reason)}); serving on, these spans are lost.`
+
+/** The target was not named. */
+export const noTarget = (): string =>
+  'no target. Say where requests go: revproxy http://localhost:3000. Or look around first: revproxy demo.'
+
+/**
+ * An option that cannot be understood: its flag or environment name, what was given, and what would be right, as a
+ * noun (`a duration such as …`) or as a question (`per what? 100/s, 100/m`).
+ */
+export const badOption = (flag: string, given: string, right: string): string => {
+  const link = flag.startsWith('-') ? ' ' : '='
+  const asked = /^[^,:;]*\? /.test(right)
+  return sentence(`${flag}${link}${shownValue(given)}: ${asked ? '' : 'must be '}${right}`)
+}
+
+const LONGEST_VALUE = 80
+
+const shownValue = (given: string): string => {
+  const text = shownUrl(given)
+  const cut = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE - 1)}…` : text
+  return cut === '' || /\s/.test(cut) ? `"${cut}"` : cut
+}
+
+/** An option without the value it needs. */
+export const missingValue = (flag: string, placeholder: string): string =>
+  `${flag} needs a value: ${flag} ${placeholder}.`
+
+/** An option we do not have; `nearest` is the one that was probably meant. */
+export const unknownOption = (given: string, nearest: string | undefined): string =>
+  `${escapeControl(given)} is not an option. ${nearest === undefined ? 'See --help.' : `Did you mean ${nearest}?`}`
+
+const ofOthers = new Map([
+  ['--to', '--target'],
+  ['--upstream', '--target'],
+  ['--backend', '--target'],
+  ['--listen', '--port (and --host)'],
+  ['--from', '--port (and --host)'],
+])
+
+/** For the names that other tools give our options; undefined for any other flag. `given` may carry `=value`. */
+export const othersFlag = (given: string): string | undefined => {
+  const flag = given.split('=', 1)[0]!
+  const ours = ofOthers.get(flag)
+  return ours === undefined ? undefined : `${flag}: we call it ${ours}.`
+}
+
+/** We were told to end while requests are on their way. */
+export const stopping = (requests: number): string =>
+  `stopping: ${requests} ${requests === 1 ? 'request is' : 'requests are'} on the way. Ctrl-C again ends them.`

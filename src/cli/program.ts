@@ -1,0 +1,183 @@
+/** The command line: commander built from the table of options, the run, and the exit code. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option } from 'commander'
+import { envName, type OptionName, type OptionSpec, options as table } from '../options.ts'
+import { exitCodes } from './exit-codes.ts'
+import { missingValue, othersFlag, unknownOption } from './messages.ts'
+import { type Given, splitEnv, UsageError } from './settings.ts'
+
+const entries = Object.entries(table) as Array<[OptionName, OptionSpec<unknown>]>
+
+/** Version of the package, as package.json beside the built files has it. */
+export const version = (): string => {
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'))
+      if (name === 'revproxy') return version
+    } catch {
+      // Not there: the next place.
+    }
+  }
+  return 'unknown'
+}
+
+const attribute = (flag: string): string => new Option(flag).attributeName()
+
+const addOptions = (command: Command): Command => {
+  for (const [, spec] of entries) {
+    for (const flags of [
+      spec.flags,
+      ...(spec.alias === undefined ? [] : [`${spec.alias} ${spec.flags.split(' ').slice(1).join(' ')}`]),
+    ]) {
+      const option = new Option(flags, describe(spec)).helpGroup(`${spec.group}:`)
+      if (flags !== spec.flags) option.hideHelp()
+      if (spec.boolean !== true) {
+        // Kept as text; the table's own parsers check it, wherever it came from.
+        option.argParser((text: string, before: string[] | undefined) => [
+          ...(spec.repeatable === true ? (before ?? []) : []),
+          text,
+        ])
+      }
+      command.addOption(option)
+    }
+  }
+  return command
+}
+
+const describe = (spec: OptionSpec<unknown>): string => {
+  if (spec.boolean === true) return spec.help
+  const fallback = spec.defaultHint ?? spec.default
+  const repeat = spec.repeatable === true ? '; repeatable' : ''
+  return `${spec.help}${repeat}${fallback === undefined ? '' : ` (default: ${fallback})`}`
+}
+
+/** Texts as given, by option, with the name that a message should use; a flag goes before the environment. */
+const gather = (command: Command, positional: string | undefined, env: NodeJS.ProcessEnv): Given => {
+  const given: Given = {}
+  for (const [name, spec] of entries) {
+    const texts = [spec.alias, `--${name}`].flatMap((flag) =>
+      flag === undefined ? [] : flagTexts(command, flag),
+    )
+    const variable = env[envName(name)] ?? ''
+    if (texts.length > 0) given[name] = { name: `--${name}`, texts }
+    // An empty variable is as good as none; lists are split as the option's kind asks for.
+    else if (variable !== '') given[name] = { name: envName(name), texts: splitEnv(spec, variable) }
+  }
+  if (positional !== undefined) given.target = { name: 'target', texts: [positional] }
+  return given
+}
+
+const flagTexts = (command: Command, flag: string): readonly string[] => {
+  const key = attribute(flag)
+  const value: unknown = command.getOptionValue(key)
+  if (command.getOptionValueSource(key) !== 'cli') return []
+  // commander files --no-x as x: false.
+  if (flag.startsWith('--no-')) return value === false ? ['true'] : []
+  return value === false ? [] : value === true ? ['true'] : (value as string[])
+}
+
+/** Runs the program. Gives the exit code; never rejects. */
+export const main = async (
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> => {
+  const program = new Command('revproxy')
+  let run: (() => Promise<number>) | undefined
+  const configure = (command: Command): Command =>
+    addOptions(command)
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .showSuggestionAfterError(false)
+  const start = (command: Command, target: string | undefined, demo: boolean, backendOnly = false): void => {
+    run = async () => {
+      const { settleAndRun } = await import('./run.ts')
+      return settleAndRun({ given: gather(command, target, env), demo, backendOnly, env, version: version() })
+    }
+  }
+  configure(program)
+    .description("A developer's reverse proxy: caches, and says why not; limits, measures and traces.")
+    .usage('[target] [options]\n       revproxy demo [options]')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .argument('[target]', 'the upstream, such as http://localhost:3000')
+    .enablePositionalOptions()
+    .action((target: string | undefined) => start(program, target, false))
+    .addHelpText(
+      'after',
+      `
+Each option is also an environment variable: --cache-size is REVPROXY_CACHE_SIZE; a flag goes before it.
+Durations: 250ms 30s 5m 2h 1d 1m30s. Sizes: 64kb 10mb 1gb. Rates: 5/m 100/s 20/10s.
+
+Examples:
+  revproxy http://localhost:3000
+  revproxy :3000 --rate 100/s --trace http://localhost:4318
+  revproxy demo`,
+    )
+  const demo = configure(program.command('demo'))
+    .description('proxy the built-in demo backend')
+    .helpOption('-h, --help', 'print this help')
+    .option('--backend-only', 'run the demo backend alone, on --host and --port (default: 3000)')
+    .action(() => start(demo, undefined, true, demo.getOptionValue('backendOnly') === true))
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return (await run?.()) ?? exitCodes.fine
+  } catch (error) {
+    if (error instanceof UsageError) return refuse(error.message)
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return exitCodes.fine
+      return refuse(wording(error, program, argv))
+    }
+    process.stderr.write(`revproxy: ${(error as Error).stack ?? error}\n`)
+    return exitCodes.internal
+  }
+}
+
+const refuse = (message: string): number => {
+  process.stderr.write(`revproxy: ${message}\n`)
+  return exitCodes.usage
+}
+
+const wording = (error: CommanderError, program: Command, argv: readonly string[]): string => {
+  const flag = /'(?:[^',]*, )?(--?[^' =]+)(?:[ =]([^']*))?'/.exec(error.message)
+  switch (error.code) {
+    case 'commander.unknownOption': {
+      const given =
+        argv.find((text) => flag !== null && (text === flag[1] || text.startsWith(`${flag[1]}=`))) ??
+        flag?.[1] ??
+        ''
+      return othersFlag(given) ?? unknownOption(given, nearest(given, program))
+    }
+    case 'commander.optionMissingArgument':
+      return missingValue(flag?.[1] ?? '', flag?.[2] ?? '')
+    case 'commander.excessArguments':
+      return `more than one target. Quote URLs that hold & or ?, and see --help.`
+    default:
+      return error.message.replace(/^error: /, '')
+  }
+}
+
+/** The long flag nearest to what was written, when it is near enough to be meant. */
+const nearest = (given: string, program: Command): string | undefined => {
+  const wanted = given.split('=', 1)[0]!
+  let best: { flag: string; distance: number } | undefined
+  for (const { long } of program.options) {
+    if (!long) continue
+    const distance = editDistance(wanted, long)
+    if (best === undefined || distance < best.distance) best = { flag: long, distance }
+  }
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(wanted.length / 3))
+    ? best.flag
+    : undefined
+}
+
+const editDistance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}

@@ -1,0 +1,212 @@
+/** One run of the proxy: settings, start, signals, summary, exit code. */
+
+import { systemClock } from '../core/clock.ts'
+import { requestLog } from '../observe/log.ts'
+import { redactor } from '../observe/redact.ts'
+import { lineSink } from '../observe/sink.ts'
+import { summary } from '../observe/summary.ts'
+import { type Options, redactedByDefault } from '../options.ts'
+import { type RunningProxy, startProxy } from '../proxy.ts'
+import { banner } from './banner.ts'
+import { colorLevel } from './color.ts'
+import { exitCodes } from './exit-codes.ts'
+import {
+  addressUnavailable,
+  adminPortInUse,
+  notLoopback,
+  portForbidden,
+  portInUse,
+  redisAway,
+  redisBack,
+  stopping,
+} from './messages.ts'
+import { type Given, printConfig, settle } from './settings.ts'
+
+/** What a run is started with. */
+export interface RunInput {
+  readonly given: Given
+  /** Proxies the built-in demo backend. */
+  readonly demo: boolean
+  /** Runs that backend and no proxy. */
+  readonly backendOnly: boolean
+  readonly env: NodeJS.ProcessEnv
+  readonly version: string
+}
+
+/** Running requests have so long to end after the first signal. */
+const GRACE_MS = 5000
+
+/** Runs until a signal; gives the exit code. Throws UsageError for options that cannot be understood. */
+export const settleAndRun = async (input: RunInput): Promise<number> => {
+  if (input.backendOnly) return runBackend(input)
+  if (!input.demo || input.given.target !== undefined) return run(input, input.given)
+  const { startDemo } = await import('../demo/server.ts')
+  const backend = await startDemo()
+  try {
+    return await run(input, { ...input.given, target: { name: 'demo', texts: [backend.url] } })
+  } finally {
+    await backend.close()
+  }
+}
+
+const runBackend = async ({ given, env }: RunInput): Promise<number> => {
+  const { options } = settle(
+    {
+      port: { name: undefined, texts: ['3000'] },
+      ...given,
+      target: { name: 'demo', texts: ['http://localhost'] },
+    },
+    env,
+  )
+  const { startDemo } = await import('../demo/server.ts')
+  let backend: Awaited<ReturnType<typeof startDemo>>
+  try {
+    backend = await startDemo({ port: options.port, host: options.host ?? '127.0.0.1' })
+  } catch (error) {
+    return cannotStart(error, options)
+  }
+  process.stderr.write(`revproxy: the demo backend listens on ${backend.url}\n`)
+  const code = await signal()
+  await backend.close()
+  return code
+}
+
+/** Resolves with the exit code of the first signal; a second one ends the process at once. */
+const signal = (): Promise<number> =>
+  new Promise((resolve) => {
+    let first = true
+    const on = (code: number) => () => {
+      if (!first) process.exit(code)
+      first = false
+      resolve(code)
+    }
+    process.on('SIGINT', on(exitCodes.interrupted))
+    process.on('SIGTERM', on(exitCodes.terminated))
+  })
+
+const run = async ({ env, version, demo }: RunInput, given: Given): Promise<number> => {
+  const { options, origins } = settle(given, env)
+  if (options['print-config']) {
+    process.stdout.write(printConfig(origins))
+    return exitCodes.fine
+  }
+  const clock = systemClock()
+  const out = lineSink(process.stdout)
+  const err = lineSink(process.stderr, { notice: () => '' })
+  const stdoutColor = colorLevel({ option: options.color, env, isTTY: process.stdout.isTTY === true })
+  const stderrColor = colorLevel({ option: options.color, env, isTTY: process.stderr.isTTY === true })
+  const format = options.json ? 'json' : (options.log ?? (process.stdout.isTTY === true ? 'pretty' : 'plain'))
+  const say = (sentence: string): void => err.write(`revproxy: ${sentence}\n`)
+  const totals = summary({ clock })
+  const log =
+    format === 'off'
+      ? []
+      : [
+          requestLog({
+            format,
+            color: stdoutColor,
+            slowMs: options.slow,
+            verbose: options.verbose,
+            quiet: options.quiet,
+            redact: redactor({
+              names: [...redactedByDefault, ...options.redact],
+              enabled: !options['no-redact'],
+            }),
+            width: () => process.stdout.columns,
+            write: out.write,
+            clock,
+          }),
+        ]
+  process.on('uncaughtException', (error) => say(`unexpected: ${error.stack ?? error}`))
+  process.on('unhandledRejection', (error) => say(`unexpected: ${(error as Error)?.stack ?? error}`))
+  const ended = signal()
+  let proxy: RunningProxy
+  try {
+    proxy = await startProxy(options, {
+      version,
+      clock,
+      observers: [...log, totals.observer],
+      linesDropped: out.dropped,
+      notices: {
+        redisAway: (url) => say(redisAway(url, 1)),
+        redisBack: (url) => say(redisBack(url)),
+        trace: say,
+        internal: (error) => say(`a fault of the proxy itself: ${(error as Error)?.stack ?? error}`),
+      },
+    })
+  } catch (error) {
+    return cannotStart(error, options)
+  }
+  if (!options.quiet) err.write(banner({ ...shown(options, proxy), color: stderrColor, demo }))
+  if (options.host !== undefined && !/^(?:127\.|::1$|localhost$)/.test(options.host))
+    say(notLoopback(options.host))
+
+  const code = await ended
+  if (proxy.active() > 0) say(stopping(proxy.active()))
+  await proxy.close(GRACE_MS)
+  await out.flush(500)
+  err.write(`\n${totals.text({ color: stderrColor, width: process.stderr.columns })}`)
+  await err.flush(500)
+  return code
+}
+
+const shown = (options: Options, proxy: RunningProxy) => {
+  const host =
+    options.host === undefined || ['127.0.0.1', '::1', 'localhost'].includes(options.host)
+      ? 'localhost'
+      : options.host
+  const urls = [`http://${host.includes(':') ? `[${host}]` : host}:${proxy.port}`]
+  const redis = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
+  const mode = options['cache-mode'] === 'force' ? ', every GET and HEAD 2xx by force' : ''
+  const size = `${Math.round((options['cache-size'] / 1024 ** 2) * 10) / 10} MB`
+  const kind =
+    redis.length > 0 ? redis.join(' ') : options.cache[0]?.kind === 'off' ? 'off' : `memory, ${size}`
+  const { rate } = options
+  const by = options['rate-by']
+  return {
+    urls,
+    target: options.target!.display,
+    cache: kind + (kind === 'off' ? '' : mode),
+    rate:
+      rate === undefined
+        ? undefined
+        : `${rate.requests} per ${span(rate.windowMs)} by ${by.kind === 'header' ? by.name : by.kind}${options['rate-mode'] === 'delay' ? ', delayed' : ''}`,
+    concurrency: options.concurrency,
+    trace: options.trace.flatMap((endpoint) =>
+      endpoint === undefined
+        ? []
+        : [endpoint.kind === 'jaeger-agent' ? `jaeger://${endpoint.host}:${endpoint.port}` : endpoint.url],
+    ),
+    metricsPath: options.metrics,
+    adminUrl: proxy.adminUrl,
+  }
+}
+
+const span = (ms: number): string => {
+  const names: Array<[number, string]> = [
+    [86_400_000, 'day'],
+    [3_600_000, 'hour'],
+    [60_000, 'minute'],
+    [1000, 'second'],
+  ]
+  for (const [unit, name] of names) if (ms % unit === 0) return ms === unit ? name : `${ms / unit} ${name}s`
+  return `${ms} ms`
+}
+
+const cannotStart = (error: unknown, options: Options): number => {
+  const { code, listener, message } = error as NodeJS.ErrnoException & { listener?: string }
+  const admin = listener === 'admin'
+  const port = admin ? (options.admin?.port ?? 0) : options.port
+  const sentence =
+    code === 'EADDRINUSE'
+      ? admin
+        ? adminPortInUse(port)
+        : portInUse(port)
+      : code === 'EACCES'
+        ? portForbidden(port)
+        : code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
+          ? addressUnavailable((admin ? options.admin?.host : options.host) ?? '')
+          : `cannot start: ${message}.`
+  process.stderr.write(`revproxy: ${sentence}\n`)
+  return exitCodes.cannotStart
+}

@@ -1,0 +1,312 @@
+/**
+ * Parsers of option values. Each gives the value or throws BadValue with what would be right; the caller names
+ * the flag.
+ */
+
+/** A value that cannot be understood; the message says what would be right. */
+export class BadValue extends Error {}
+
+const DURATION_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+type DurationUnit = keyof typeof DURATION_MS
+
+/** `250ms 30s 5m 2h 1d 1m30s` and 0, in milliseconds. */
+export const parseDuration = (text: string): number => {
+  const given = text.trim()
+  if (/^0+(?:\.0+)?$/.test(given)) return 0
+  if (/^\d+(?:\.\d+)?$/.test(given)) {
+    throw new BadValue(`${given} of what? ${given}ms, ${given}s, ${given}m`)
+  }
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/i.test(given)) {
+    throw new BadValue('a duration such as 250ms, 30s, 5m, 2h, 1d or 1m30s')
+  }
+  let total = 0
+  for (const [, amount, unit] of given.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/gi)) {
+    total += Number(amount) * DURATION_MS[unit!.toLowerCase() as DurationUnit]
+  }
+  // Beyond this, timers overflow (2^31 ms) and fire at once.
+  if (total > 24.8 * DURATION_MS.d) throw new BadValue('at most 24 days')
+  return total
+}
+
+const SIZE_BYTES = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 } as const
+
+/** `64kb 10mb 1gb` (1024-based) and 0, in bytes. */
+export const parseSize = (text: string): number => {
+  const given = text.trim()
+  if (/^0+$/.test(given)) return 0
+  if (/^\d+(?:\.\d+)?$/.test(given)) throw new BadValue(`${given} of what? ${given}b, ${given}kb, ${given}mb`)
+  const match = /^(\d+(?:\.\d+)?)(b|kb|mb|gb|k|m|g)$/i.exec(given)
+  if (match === null) throw new BadValue('a size such as 64kb, 10mb or 1gb')
+  const unit = match[2]!.toLowerCase()
+  const bytes = Number(match[1]) * SIZE_BYTES[(unit.length === 1 && unit !== 'b' ? `${unit}b` : unit) as 'kb']
+  if (bytes > Number.MAX_SAFE_INTEGER) throw new BadValue('a size that fits in memory')
+  return Math.round(bytes)
+}
+
+/** So many requests in so long. */
+export interface Rate {
+  readonly requests: number
+  readonly windowMs: number
+}
+
+/** `5/m 100/s 20/10s`, or `off`. */
+export const parseRate = (text: string): Rate | undefined => {
+  const given = text.trim().toLowerCase()
+  if (given === 'off' || given === '0') return undefined
+  if (/^\d+$/.test(given)) throw new BadValue(`per what? ${given}/s, ${given}/m`)
+  const match = /^(\d+)\/(.+)$/.exec(given)
+  if (match === null) throw new BadValue('a rate such as 5/m, 100/s or 20/10s')
+  const requests = Number(match[1])
+  const per = match[2]!.trim()
+  let windowMs: number
+  try {
+    windowMs = parseDuration(/^\d/.test(per) ? per : `1${per}`)
+  } catch {
+    throw new BadValue(
+      `a rate per second, minute, hour or day: ${requests}/s, ${requests}/m, ${requests}/10s`,
+    )
+  }
+  if (requests < 1 || requests > 1e9) throw new BadValue('between 1 and 1000000000 requests')
+  if (windowMs < 10) throw new BadValue('a window of at least 10ms')
+  return { requests, windowMs }
+}
+
+/** A whole number between two bounds. */
+export const parseInteger =
+  (min: number, max: number) =>
+  (text: string): number => {
+    const value = /^\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN
+    if (!(value >= min && value <= max)) throw new BadValue(`a whole number from ${min} to ${max}`)
+    return value
+  }
+
+/** A number from 0 to 1. */
+export const parseFraction = (text: string): number => {
+  const value = /^\d*\.?\d+$/.test(text.trim()) ? Number(text) : Number.NaN
+  if (!(value >= 0 && value <= 1)) throw new BadValue('a number from 0 to 1, such as 0.1')
+  return value
+}
+
+/** One of the words. */
+export const parseChoice =
+  <const T extends readonly string[]>(...words: T) =>
+  (text: string): T[number] => {
+    const given = text.trim().toLowerCase()
+    if (!words.includes(given)) throw new BadValue(`one of ${words.join(', ')}`)
+    return given
+  }
+
+/** Several of the words, between commas. */
+export const parseChoices =
+  <const T extends readonly string[]>(...words: T) =>
+  (text: string): ReadonlyArray<T[number]> => {
+    const given = splitList(text).map((word) => word.toLowerCase())
+    if (given.length === 0 || !given.every((word) => words.includes(word))) {
+      throw new BadValue(`one or more of ${words.join(', ')}, between commas`)
+    }
+    return [...new Set(given)]
+  }
+
+/** Members of a list between commas or spaces, without empty ones. */
+export const splitList = (text: string): string[] => text.split(/[\s,]+/).filter((member) => member !== '')
+
+/** A field line to set, or with an `undefined` value to remove. */
+export interface HeaderEdit {
+  readonly name: string
+  readonly value: string | undefined
+}
+
+/** `Name: value`; `Name:` removes. */
+export const parseHeader = (text: string): HeaderEdit => {
+  const match = /^\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*:[ \t]*(.*?)[ \t]*$/s.exec(text)
+  if (match === null) throw new BadValue('"Name: value", or "Name:" to remove the field')
+  const value = match[2]!
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
+    throw new BadValue('a value without control or non-Latin-1 characters')
+  const name = match[1]!
+  if (/^(?:content-length|transfer-encoding|connection|keep-alive|upgrade|te|trailer)$/i.test(name)) {
+    throw new BadValue(`another field: ${name} belongs to the connection and is set by the proxy itself`)
+  }
+  return { name, value: value === '' ? undefined : value }
+}
+
+/** Where requests go. */
+export interface Target {
+  readonly protocol: 'http:' | 'https:'
+  /** Without brackets. */
+  readonly hostname: string
+  readonly port: number
+  /** `host[:port]` as it stands in a Host field. */
+  readonly authority: string
+  /** `http://host[:port]`; for a unix socket `http://localhost`. */
+  readonly origin: string
+  /** Put before every request's path; no slash at the end. */
+  readonly basePath: string
+  /** Put into every request's query; without `?`. */
+  readonly baseQuery: string
+  readonly socketPath: string | undefined
+  /** As a person would write it. */
+  readonly display: string
+}
+
+/** An `http:` or `https:` URL, `host:port`, a bare port, or `unix:/path/to.sock[:/base/path]`. */
+export const parseTarget = (text: string): Target => {
+  let given = text.trim()
+  const right = 'a URL such as http://localhost:3000, https://api.example.com/v1 or unix:/run/app.sock'
+  const unix = /^(?:http\+)?unix:(?:\/\/)?(\/[^:]+)(?::(\/.*))?$/.exec(given)
+  if (unix !== null) {
+    const [path, query = ''] = (unix[2] ?? '').split('?', 2) as [string, string?]
+    return {
+      protocol: 'http:',
+      hostname: 'localhost',
+      port: 80,
+      authority: 'localhost',
+      origin: 'http://localhost',
+      basePath: path.replace(/\/+$/, ''),
+      baseQuery: query,
+      socketPath: unix[1],
+      display: given,
+    }
+  }
+  if (/^\d{1,5}$/.test(given)) given = `http://localhost:${given}`
+  else if (
+    !/^[a-z][a-z0-9+.-]*:\/\//i.test(given) &&
+    /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(?:\/.*)?$/i.test(given)
+  ) {
+    given = `http://${given}`
+  }
+  let url: URL
+  try {
+    url = new URL(given)
+  } catch {
+    throw new BadValue(right)
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new BadValue(right)
+  if (url.username !== '' || url.password !== '') {
+    throw new BadValue('a URL without user and password; send them with --header "Authorization: Basic …"')
+  }
+  if (url.hash !== '') throw new BadValue(`${right}, without #`)
+  if (url.port === '0') throw new BadValue('a URL with a real port')
+  return {
+    protocol: url.protocol,
+    hostname: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port),
+    authority: url.host,
+    origin: url.origin,
+    basePath: url.pathname.replace(/\/+$/, ''),
+    baseQuery: url.search.slice(1),
+    socketPath: undefined,
+    display: url.href.replace(/\/$/, ''),
+  }
+}
+
+/** Where the cache keeps what it stores. */
+export type CacheBackend =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'off' }
+  | { readonly kind: 'redis'; readonly url: string }
+
+/** `memory`, `off`, `redis` (then REDIS_URL), or `redis://…` and `rediss://…`. */
+export const parseCache = (text: string, env: NodeJS.ProcessEnv): CacheBackend => {
+  const given = text.trim()
+  if (given === 'memory' || given === 'off') return { kind: given }
+  const url = given === 'redis' ? (env.REDIS_URL ?? 'redis://localhost:6379') : given
+  const right = 'memory, off, redis (then REDIS_URL), redis://[user:password@]host[:port][/db] or rediss://…'
+  if (!/^rediss?:\/\//i.test(url) || !URL.canParse(url)) throw new BadValue(right)
+  if (!/^(?:\/\d*)?$/.test(new URL(url).pathname)) throw new BadValue(`${right}; /db is a number`)
+  return { kind: 'redis', url }
+}
+
+/** Where spans are sent. */
+export type TraceEndpoint =
+  | { readonly kind: 'otlp'; readonly url: string }
+  | { readonly kind: 'jaeger-agent'; readonly host: string; readonly port: number }
+  | { readonly kind: 'jaeger-collector'; readonly url: string }
+
+/** `off` (undefined), OTLP over HTTP, or Jaeger's own agent and collector. */
+export const parseTrace = (text: string): TraceEndpoint | undefined => {
+  const given = text.trim()
+  if (given === 'off') return undefined
+  const right =
+    'http://host:4318 (OTLP), jaeger://host:6832 (Jaeger agent), http://host:14268/api/traces (Jaeger collector) or off'
+  if (!URL.canParse(given)) throw new BadValue(right)
+  const url = new URL(given)
+  if (url.protocol === 'jaeger:') {
+    if (url.hostname === '' || !/^\/?$/.test(url.pathname)) throw new BadValue(right)
+    return {
+      kind: 'jaeger-agent',
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port === '' ? 6832 : Number(url.port),
+    }
+  }
+  if ((url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '')
+    throw new BadValue(right)
+  if (url.pathname === '/api/traces') return { kind: 'jaeger-collector', url: url.href }
+  if (url.pathname === '/') url.pathname = '/v1/traces'
+  return { kind: 'otlp', url: url.href }
+}
+
+/** Whose requests count together. */
+export type RateBy =
+  | { readonly kind: 'ip' | 'host' | 'global' }
+  | { readonly kind: 'header'; readonly name: string }
+
+/** `ip`, `host`, `global` or `header:X-Name`. */
+export const parseRateBy = (text: string): RateBy => {
+  const given = text.trim()
+  if (given === 'ip' || given === 'host' || given === 'global') return { kind: given }
+  const match = /^header:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/i.exec(given)
+  if (match === null) throw new BadValue('ip, host, global or header:X-Name')
+  return { kind: 'header', name: match[1]!.toLowerCase() }
+}
+
+/** A path that begins with `/`, or `off`. */
+export const parsePathOrOff = (text: string): string | undefined => {
+  const given = text.trim()
+  if (given === 'off') return undefined
+  if (!/^\/[\x21-\x7e]*$/.test(given) || /[?#]/.test(given))
+    throw new BadValue('a path such as /metrics, or off')
+  return given
+}
+
+/** Where the admin listener stands; port 0 is a free one. */
+export interface AdminAddress {
+  readonly host: string | undefined
+  readonly port: number
+}
+
+/** `9900`, `0.0.0.0:9900`, `[::]:9900` or `off`. */
+export const parseAdmin = (text: string): AdminAddress | undefined => {
+  const given = text.trim()
+  if (given === 'off') return undefined
+  const match = /^(?:(\[[\da-f:.]+\]|[\w.-]+):)?(\d{1,5})$/i.exec(given)
+  const port = Number(match?.[2])
+  if (match === null || port > 65_535) throw new BadValue('a port, host:port or off')
+  return { host: match[1]?.replace(/^\[|\]$/g, ''), port }
+}
+
+/** A route template such as `/users/:id` or `/files/*`. */
+export const parseRoute = (text: string): string => {
+  const given = text.trim()
+  if (!/^\/[\x21-\x7e]*$/.test(given) || /[?#]/.test(given)) {
+    throw new BadValue('a template such as /users/:id or /files/*')
+  }
+  return given
+}
+
+/** `target`, `client`, or a host to send. */
+export const parseHostHeader = (text: string): string => {
+  const given = text.trim()
+  if (given === 'target' || given === 'client') return given
+  if (!/^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(given)) {
+    throw new BadValue('target, client, or a host such as api.example.com:8080')
+  }
+  return given
+}
+
+/** An address or name to listen on. */
+export const parseListenHost = (text: string): string => {
+  const given = text.trim().replace(/^\[|\]$/g, '')
+  if (!/^[\w.:%-]+$/.test(given)) throw new BadValue('an address such as 127.0.0.1, ::1 or 0.0.0.0')
+  return given
+}

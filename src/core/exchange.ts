@@ -1,0 +1,145 @@
+import type { ErrorCode } from './errors.ts'
+import type { Reason, StorageReason } from './reasons.ts'
+
+/** What the cache did for an answer; the one vocabulary of log, `Cache-Status`, metrics, spans and tests. */
+export type CacheStatus = 'hit' | 'stale' | 'revalidated' | 'miss' | 'coalesced' | 'bypass'
+
+/** What the rate limit decided. Times in ms since the epoch. */
+export interface LimitFacts {
+  startedAt: number
+  endedAt: number
+  allowed: boolean
+  /** Requests a window admits. */
+  limit: number
+  remaining: number
+  /** Seconds until the window opens anew. */
+  resetSeconds: number
+}
+
+/** What the cache decided and did. Times in ms since the epoch. */
+export interface CacheFacts {
+  status: CacheStatus
+  /** Why it was not simply a hit (or `hit`). One word of the catalogue. */
+  reason: Reason
+  /** A few words more: the field that differed, by how much it had expired. */
+  detail?: string
+  /** The primary key that was looked up. */
+  key?: string
+  lookupAt?: number
+  lookedUpAt?: number
+  /** Age of what was served, whole seconds (RFC 9111 §4.2.3). */
+  ageSeconds?: number
+  /** Freshness left in whole seconds; negative when stale (RFC 9211 §2.4). */
+  ttlSeconds?: number
+  /** Whether the answer was stored: `stored`, or why not. Absent when nothing new was to be stored. */
+  storage?: StorageReason | 'stored'
+  storeAt?: number
+  storedAt?: number
+  /** The exchange whose upstream request this one waited for. */
+  leader?: number
+  /** Status of the upstream's answer to a forwarded request (RFC 9211 §2.3). */
+  forwardStatus?: number
+}
+
+/** The request to the upstream, where there was one. Times in ms since the epoch. */
+export interface UpstreamFacts {
+  /** Handed to the client of the upstream. */
+  startedAt: number
+  /** The request was written on a connection. */
+  sentAt?: number
+  headAt?: number
+  endedAt?: number
+  status?: number
+  /** Body bytes sent to and received from the upstream. */
+  sentBytes: number
+  receivedBytes: number
+  /** `host:port` or the path of the socket. */
+  address: string
+}
+
+/** Ids of a trace context, lower-case hex (W3C Trace Context). */
+export interface TraceFacts {
+  /** 32 hex digits. */
+  traceId: string
+  /** 16 hex digits: our server span. */
+  spanId: string
+  /** 16 hex digits: our client span, the parent of what the upstream does. */
+  upstreamSpanId: string
+  parentSpanId?: string
+  sampled: boolean
+  /** `tracestate` as it came (W3C Trace Context §3.3). */
+  traceState?: string
+  /** Jaeger's `uberctx-` baggage lines as they came: name, value … */
+  baggage?: readonly string[]
+}
+
+/** How an exchange ended. */
+export interface EndFacts {
+  at: number
+  /** Status given to the client; 0 when it was gone before one was known. */
+  status: number
+  /** Body bytes given to the client. */
+  bytes: number
+  error?: ErrorCode
+  /** The sentence of the error, for people. */
+  errorMessage?: string
+}
+
+/** The record of one request and its answer. Stages write facts, observers read them. */
+export class Exchange {
+  readonly id: number
+  readonly cause: 'client' | 'refresh'
+  readonly method: string
+  readonly url: string
+  /** The `Host` the client addressed. */
+  readonly host: string
+  readonly scheme: 'http' | 'https'
+  readonly clientAddress: string
+  readonly httpVersion: string
+  readonly startedAt: number
+  /** The exchange that caused this one (a refresh behind a stale answer). */
+  readonly parent: number | undefined
+  /** Request field lines as the client sent them. */
+  readonly requestHeaders: readonly string[]
+  trace: TraceFacts | undefined = undefined
+  limit: LimitFacts | undefined = undefined
+  /** Time spent waiting for a turn (`--rate-mode delay`, `--concurrency`), ms. */
+  queuedMs: number | undefined = undefined
+  cache: CacheFacts | undefined = undefined
+  upstream: UpstreamFacts | undefined = undefined
+  /** Request body bytes received from the client. */
+  requestBytes = 0
+  /** When the head of the answer was handed to the client's connection. */
+  headAt: number | undefined = undefined
+  /** Answer's field lines as given to the client. */
+  responseHeaders: readonly string[] | undefined = undefined
+  /** What the connection became after a 101 (RFC 9110 §7.8). */
+  upgraded: string | undefined = undefined
+  ended: EndFacts | undefined = undefined
+
+  constructor(init: {
+    id: number
+    cause: 'client' | 'refresh'
+    method: string
+    url: string
+    host: string
+    scheme: 'http' | 'https'
+    clientAddress: string
+    httpVersion: string
+    startedAt: number
+    parent?: number
+    requestHeaders: readonly string[]
+  }) {
+    this.id = init.id
+    this.cause = init.cause
+    this.method = init.method
+    this.url = init.url
+    this.host = init.host
+    this.scheme = init.scheme
+    this.clientAddress = init.clientAddress
+    this.httpVersion = init.httpVersion
+    this.startedAt = init.startedAt
+    this.parent = init.parent
+    this.requestHeaders = init.requestHeaders
+  }
+}

@@ -1,0 +1,59 @@
+/** Opens and ends exchanges, and tells the observers: each hears of every exchange exactly twice. */
+import type { Clock } from './clock.ts'
+import type { ErrorCode } from './errors.ts'
+import { Exchange } from './exchange.ts'
+import type { Observer } from './types.ts'
+
+/** What an exchange is opened with, beside what is filled in here. */
+export type ExchangeInit = Omit<ConstructorParameters<typeof Exchange>[0], 'id' | 'startedAt'>
+
+export class Exchanges {
+  readonly #observers: readonly Observer[]
+  readonly #clock: Clock
+  readonly #onObserverError: (error: unknown) => void
+  #lastId = 0
+
+  constructor(options: {
+    observers: readonly Observer[]
+    clock: Clock
+    /** An observer threw: its fault, never the request's. */
+    onObserverError: (error: unknown) => void
+  }) {
+    this.#observers = options.observers
+    this.#clock = options.clock
+    this.#onObserverError = options.onObserverError
+  }
+
+  open(init: ExchangeInit): Exchange {
+    const exchange = new Exchange({ ...init, id: ++this.#lastId, startedAt: this.#clock.now() })
+    for (const observer of this.#observers) {
+      try {
+        observer.opened?.(exchange)
+      } catch (error) {
+        this.#onObserverError(error)
+      }
+    }
+    return exchange
+  }
+
+  /** Ends an exchange; a second call for the same one does nothing. */
+  end(
+    exchange: Exchange,
+    status: number,
+    bytes: number,
+    error?: { readonly code: ErrorCode; readonly message: string },
+  ): void {
+    if (exchange.ended !== undefined) return
+    exchange.ended =
+      error === undefined
+        ? { at: this.#clock.now(), status, bytes }
+        : { at: this.#clock.now(), status, bytes, error: error.code, errorMessage: error.message }
+    for (const observer of this.#observers) {
+      try {
+        observer.ended?.(exchange)
+      } catch (thrown) {
+        this.#onObserverError(thrown)
+      }
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/** As much of Structured Fields (RFC 9651) as the cache reads: dictionaries of items. */
+
+/** Value of a bare item: integers and decimals as numbers (decimals marked by class), strings, tokens, booleans. */
+export type BareItem = number | string | boolean | { readonly kind: 'decimal' | 'bytes' | 'date' | 'list' }
+
+/** Serialises text as an sf-string; characters that cannot stand in one are percent-encoded. */
+export const sfString = (text: string): string =>
+  `"${text.replace(/[^\x20-\x7e]/g, (char) => encodeURIComponent(char)).replace(/["\\]/g, '\\$&')}"`
+
+/** Members of a dictionary, the last of a name winning (§4.2.2); undefined when the text is not a valid one. */
+export const parseDictionary = (text: string): Map<string, BareItem> | undefined => {
+  const input = new Input(text)
+  const members = new Map<string, BareItem>()
+  input.skip(/ */y)
+  while (!input.done) {
+    const key = input.take(/[a-z*][a-z0-9_\-.*]*/y)
+    if (key === undefined) return undefined
+    let value: BareItem | undefined = true
+    if (input.skip(/=/y)) value = input.peek('(') ? innerList(input) : bareItem(input)
+    if (value === undefined || !parameters(input)) return undefined
+    members.delete(key)
+    members.set(key, value)
+    input.skip(/[ \t]*/y)
+    if (input.done) return members
+    if (!input.skip(/,/y)) return undefined
+    input.skip(/[ \t]*/y)
+    if (input.done) return undefined
+  }
+  return members
+}
+
+class Input {
+  readonly #text: string
+  #at = 0
+
+  constructor(text: string) {
+    this.#text = text.replace(/ +$/, '')
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#text.length
+  }
+
+  peek(char: string): boolean {
+    return this.#text[this.#at] === char
+  }
+
+  take(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at
+    const found = pattern.exec(this.#text)?.[0]
+    if (found === undefined || found === '') return undefined
+    this.#at += found.length
+    return found
+  }
+
+  skip(pattern: RegExp): boolean {
+    return this.take(pattern) !== undefined
+  }
+}
+
+const bareItem = (input: Input): BareItem | undefined => {
+  const number = input.take(/-?\d+(?:\.\d+)?/y)
+  if (number !== undefined) {
+    if (number.includes('.')) return /^-?\d{1,12}\.\d{1,3}$/.test(number) ? { kind: 'decimal' } : undefined
+    return /^-?\d{1,15}$/.test(number) ? Number(number) : undefined
+  }
+  const string = input.take(/"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"/y)
+  if (string !== undefined) return string.slice(1, -1).replace(/\\(.)/g, '$1')
+  const token = input.take(/[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*/y)
+  if (token !== undefined) return token
+  const boolean = input.take(/\?[01]/y)
+  if (boolean !== undefined) return boolean === '?1'
+  if (input.skip(/:[A-Za-z0-9+/=]*:/y)) return { kind: 'bytes' }
+  if (input.skip(/@-?\d{1,15}/y)) return { kind: 'date' }
+  return undefined
+}
+
+const innerList = (input: Input): BareItem | undefined => {
+  input.skip(/\(/y)
+  while (!input.done) {
+    input.skip(/ */y)
+    if (input.skip(/\)/y)) return { kind: 'list' }
+    if (bareItem(input) === undefined || !parameters(input)) return undefined
+    if (!input.peek(' ') && !input.peek(')')) return undefined
+  }
+  return undefined
+}
+
+const parameters = (input: Input): boolean => {
+  while (input.skip(/;/y)) {
+    input.skip(/ */y)
+    if (!input.skip(/[a-z*][a-z0-9_\-.*]*/y)) return false
+    if (input.skip(/=/y) && bareItem(input) === undefined) return false
+  }
+  return true
+}

@@ -1,0 +1,82 @@
+import type { Fields } from '../core/types.ts'
+
+/** Takes secrets out of what is shown, traced or saved. */
+export interface Redactor {
+  /** The URL (or any text that holds URLs) without userinfo and without the values of secret parameters. */
+  url(text: string): string
+  /** Field lines as pairs, with the values of secret ones hidden. */
+  fields(fields: Fields): Array<[name: string, value: string]>
+  /** One field's value: hidden when its name is a secret's, else with the URLs in it redacted. */
+  value(name: string, value: string): string
+}
+
+const HIDDEN = '***'
+const TELLING_NAME = /token|secret|passw|api[-_]?key|session|credential|signature/i
+const MAY_HOLD_SECRETS = /[?;#@]|%3f/i
+const USERINFO = /:\/\/[^/?#\s]*@/g
+// A parameter of a query, of a path segment (`;jsessionid=`) or of a fragment (`#access_token=`); also one of a URL
+// that is itself a parameter and therefore percent-encoded. Each delimiter ends the name of the one before it, so
+// that the time stays linear in the length.
+const PARAMETER = /(?:[?&;#]|%(?:3f|26|3b|23))((?:(?!%(?:3f|26|3b|23|3d))[^=&#?;\s])*)(=|%3d)/gi
+const VALUE_END = /[&#\s]/g
+const ENCODED_VALUE_END = /[&#\s]|%(?:26|23)/gi
+
+const decoded = (name: string): string => {
+  if (!name.includes('%')) return name
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    // Not UTF-8 behind the percent signs; the name as it stands is then all there is to compare.
+    return name
+  }
+}
+
+const asTheyAre: Redactor = {
+  url: (text) => text,
+  fields: (fields) => pairs(fields, (_, value) => value),
+  value: (_, value) => value,
+}
+
+const pairs = (fields: Fields, show: (name: string, value: string) => string): Array<[string, string]> => {
+  const shown: Array<[string, string]> = []
+  for (let i = 0; i + 1 < fields.length; i += 2) shown.push([fields[i]!, show(fields[i]!, fields[i + 1]!)])
+  return shown
+}
+
+/**
+ * Hides the values of the fields and query parameters in `names` (whatever their case) and of every name that speaks
+ * of a token, secret, password, API key, session, credential or signature. With `enabled: false` all is shown.
+ */
+export const redactor = ({ names, enabled }: { names: readonly string[]; enabled: boolean }): Redactor => {
+  if (!enabled) return asTheyAre
+  const listed = new Set(names.map((name) => name.toLowerCase()))
+  const secret = (name: string) => TELLING_NAME.test(name) || listed.has(name.toLowerCase())
+
+  const withoutSecretParameters = (text: string): string => {
+    let shown = ''
+    let from = 0
+    PARAMETER.lastIndex = 0
+    for (let match = PARAMETER.exec(text); match !== null; match = PARAMETER.exec(text)) {
+      if (!secret(decoded(match[1]!))) continue
+      const start = PARAMETER.lastIndex
+      const end = match[2] === '=' ? VALUE_END : ENCODED_VALUE_END
+      end.lastIndex = start
+      const next = end.exec(text)?.index ?? text.length
+      if (next > start) shown += text.slice(from, start) + HIDDEN
+      else shown += text.slice(from, start)
+      from = next
+      PARAMETER.lastIndex = next
+    }
+    return from === 0 ? text : shown + text.slice(from)
+  }
+
+  const url = (text: string): string => {
+    if (!MAY_HOLD_SECRETS.test(text)) return text
+    return withoutSecretParameters(text.includes('@') ? text.replace(USERINFO, `://${HIDDEN}@`) : text)
+  }
+  const value = (name: string, text: string): string => {
+    if (secret(name)) return text === '' ? text : HIDDEN
+    return url(text)
+  }
+  return { url, value, fields: (fields) => pairs(fields, value) }
+}

@@ -1,0 +1,434 @@
+/**
+ * The one table of options. The parser, `--help`, the environment names, `--print-config` and the README are made
+ * from it or held against it, so that they cannot drift.
+ */
+import { readFileSync } from 'node:fs'
+import {
+  BadValue,
+  type CacheBackend,
+  type HeaderEdit,
+  parseAdmin,
+  parseCache,
+  parseChoice,
+  parseChoices,
+  parseDuration,
+  parseFraction,
+  parseHeader,
+  parseHostHeader,
+  parseInteger,
+  parseListenHost,
+  parsePathOrOff,
+  parseRate,
+  parseRateBy,
+  parseRoute,
+  parseSize,
+  parseTarget,
+  parseTrace,
+  splitList,
+  type Target,
+  type TraceEndpoint,
+} from './cli/values.ts'
+
+/** One option: how it is written, what it means, and how its text becomes a value. */
+export interface OptionSpec<T> {
+  /** As commander wants it: short form, long form, placeholder. */
+  readonly flags: string
+  readonly group: (typeof groups)[number]
+  /** One line for `--help` and the README. */
+  readonly help: string
+  /** The default as text, parsed like any other; absent when there is none. */
+  readonly default?: string
+  /** What `--help` says of the default where the text alone does not tell. */
+  readonly defaultHint?: string
+  /** Collects instead of replacing. */
+  readonly repeatable?: boolean
+  /** How several values stand in one environment variable: between spaces and commas, or one a line. */
+  readonly separator?: 'list' | 'line'
+  /** Environment names of the ecosystem, used when neither the flag nor REVPROXY_… is there. */
+  readonly alsoEnv?: (env: NodeJS.ProcessEnv) => { name: string; value: string } | undefined
+  /** A second spelling of the flag. */
+  readonly alias?: string
+  /** A switch: takes no value. */
+  readonly boolean?: boolean
+  /** Throws BadValue with what would be right. */
+  readonly parse: (text: string, env: NodeJS.ProcessEnv) => T
+  /** Keeps a secret out of `--print-config`. */
+  readonly conceal?: (text: string) => string
+}
+
+export const groups = [
+  'Upstream',
+  'Listening',
+  'Cache',
+  'Limits',
+  'Tracing',
+  'Metrics and admin',
+  'Output',
+] as const
+
+const one = <T>(spec: OptionSpec<T> & { readonly default: string }) => spec
+const optional = <T>(spec: Omit<OptionSpec<T>, 'default'>) => spec
+const many = <T>(spec: Omit<OptionSpec<T>, 'repeatable'>) => ({ ...spec, repeatable: true as const })
+const onOff = (text: string): boolean => {
+  if (/^(?:1|true|yes|on)$/i.test(text)) return true
+  if (/^(?:0|false|no|off|)$/i.test(text)) return false
+  throw new BadValue('true or false')
+}
+const firstOf = (env: NodeJS.ProcessEnv, ...names: string[]) => {
+  for (const name of names) {
+    const value = env[name]
+    if (value !== undefined && value !== '') return { name, value }
+  }
+  return undefined
+}
+const concealUrl = (text: string) => text.replace(/\/\/[^/@\s]*@/, '//***@')
+const concealHeader = (text: string) =>
+  text.replace(/:.*$/s, (value) => (value.trim() === ':' ? value : ': ***'))
+const file = (text: string): string => {
+  try {
+    return readFileSync(text, 'utf8')
+  } catch (error) {
+    throw new BadValue(`a file that can be read (${(error as NodeJS.ErrnoException).code ?? error})`)
+  }
+}
+
+/** Names that are always kept out of logs, traces and everything saved, unless `--no-redact`. */
+export const redactedByDefault = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'set-cookie',
+  'x-api-key',
+  'x-auth-token',
+  'x-csrf-token',
+  'token',
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'api_key',
+  'apikey',
+  'secret',
+  'client_secret',
+  'password',
+  'passwd',
+  'signature',
+  'x-amz-signature',
+  'x-amz-security-token',
+] as const
+
+export const options = {
+  target: optional<Target>({
+    flags: '-t, --target <url>',
+    group: 'Upstream',
+    help: 'the upstream: http, https, host:port, port, or unix:/path.sock; also as the first argument',
+    parse: parseTarget,
+  }),
+  'host-header': one({
+    flags: '--host-header <target|client|value>',
+    group: 'Upstream',
+    help: 'which Host the upstream sees',
+    default: 'target',
+    parse: parseHostHeader,
+  }),
+  header: many<HeaderEdit>({
+    flags: '-H, --header <"Name: value">',
+    group: 'Upstream',
+    help: 'set a request field; "Name:" removes it',
+    separator: 'line',
+    parse: parseHeader,
+    conceal: concealHeader,
+  }),
+  'response-header': many<HeaderEdit>({
+    flags: '--response-header <"Name: value">',
+    group: 'Upstream',
+    help: 'set a response field; "Name:" removes it',
+    separator: 'line',
+    parse: parseHeader,
+  }),
+  timeout: one({
+    flags: '--timeout <duration>',
+    group: 'Upstream',
+    help: 'upstream silent for that long: 504; not for event streams and upgrades once they run; 0 waits for ever',
+    default: '60s',
+    parse: parseDuration,
+  }),
+  'connect-timeout': one({
+    flags: '--connect-timeout <duration>',
+    group: 'Upstream',
+    help: 'no connection to the upstream within that time: 504',
+    default: '5s',
+    parse: parseDuration,
+  }),
+  insecure: one({
+    flags: '-k, --insecure',
+    group: 'Upstream',
+    help: 'accept any certificate of the upstream',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  ca: optional<string>({
+    flags: '--ca <file>',
+    group: 'Upstream',
+    help: 'trust the certificates of this PEM file for the upstream too',
+    parse: file,
+    conceal: (text) => text,
+  }),
+  port: one({
+    flags: '-p, --port <n>',
+    group: 'Listening',
+    help: 'port to listen on; 0 takes a free one and prints it',
+    default: '8080',
+    parse: parseInteger(0, 65_535),
+  }),
+  host: optional<string>({
+    flags: '--host <address>',
+    group: 'Listening',
+    help: 'address to listen on; others can reach anything but loopback',
+    defaultHint: '127.0.0.1 and ::1',
+    parse: parseListenHost,
+  }),
+  cache: many<CacheBackend>({
+    flags: '--cache <memory|redis://…|rediss://…|off>',
+    group: 'Cache',
+    help: 'where responses are kept; "redis" takes REDIS_URL; several nodes of a Redis Cluster by repeating it',
+    default: 'memory',
+    separator: 'list',
+    parse: parseCache,
+    conceal: concealUrl,
+  }),
+  'cache-mode': one({
+    flags: '--cache-mode <rfc|force>',
+    group: 'Cache',
+    help: 'rfc: as a shared cache by RFC 9111; force: every GET and HEAD 2xx for --ttl, whatever the upstream says',
+    default: 'rfc',
+    parse: parseChoice('rfc', 'force'),
+  }),
+  ttl: optional<number>({
+    flags: '--ttl <duration>',
+    group: 'Cache',
+    help: 'rfc: freshness for responses that carry none at all; force: for all',
+    defaultHint: 'none in rfc mode, 60s in force mode',
+    parse: parseDuration,
+  }),
+  'cache-size': one({
+    flags: '--cache-size <size>',
+    group: 'Cache',
+    help: 'bound of the memory cache, fields and keys counted; least recently used out first',
+    default: '128mb',
+    parse: parseSize,
+  }),
+  'cache-max-entry': one({
+    flags: '--cache-max-entry <size>',
+    group: 'Cache',
+    help: 'larger responses stream through and are not stored',
+    default: '8mb',
+    parse: parseSize,
+  }),
+  'cache-timeout': one({
+    flags: '--cache-timeout <duration>',
+    group: 'Cache',
+    help: 'a shared store that does not answer in time is a miss, never an error',
+    default: '50ms',
+    parse: parseDuration,
+  }),
+  'cache-status': optional<'full' | 'basic' | 'off'>({
+    flags: '--cache-status <full|basic|off>',
+    group: 'Cache',
+    help: 'the Cache-Status response field (RFC 9211): with key and detail, without, or not at all',
+    defaultHint: 'full on loopback, else basic',
+    parse: parseChoice('full', 'basic', 'off'),
+  }),
+  rate: one({
+    flags: '--rate <n/duration>',
+    group: 'Limits',
+    help: 'admit so many requests, such as 5/m, 100/s or 20/10s; over it: 429',
+    default: 'off',
+    parse: parseRate,
+  }),
+  'rate-by': one({
+    flags: '--rate-by <ip|host|global|header:X>',
+    group: 'Limits',
+    help: 'whose requests count together',
+    default: 'ip',
+    parse: parseRateBy,
+  }),
+  'rate-mode': one({
+    flags: '--rate-mode <reject|delay>',
+    group: 'Limits',
+    help: 'answer 429 at once, or queue until there is room',
+    default: 'reject',
+    parse: parseChoice('reject', 'delay'),
+  }),
+  'rate-max-wait': one({
+    flags: '--rate-max-wait <duration>',
+    group: 'Limits',
+    help: 'longest wait in a queue (delay mode, --concurrency); then 429 or 503',
+    default: '5s',
+    parse: parseDuration,
+  }),
+  concurrency: optional<number>({
+    flags: '--concurrency <n>',
+    group: 'Limits',
+    help: 'requests to the upstream at once; the rest wait their turn',
+    defaultHint: 'unlimited',
+    parse: parseInteger(1, 1_000_000),
+  }),
+  trace: many<TraceEndpoint | undefined>({
+    flags: '--trace <url|off>',
+    alias: '--tracing',
+    group: 'Tracing',
+    help: 'send spans: http://host:4318 (OTLP), jaeger://host:6832 (agent), http://host:14268/api/traces (collector)',
+    defaultHint: 'off',
+    separator: 'list',
+    parse: parseTrace,
+    alsoEnv: (env) => {
+      const otlp = firstOf(
+        env,
+        'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+        'OTEL_EXPORTER_OTLP_ENDPOINT',
+        'JAEGER_ENDPOINT',
+      )
+      if (otlp !== undefined) return otlp
+      const agent = firstOf(env, 'JAEGER_AGENT_HOST')
+      if (agent === undefined) return undefined
+      return { name: agent.name, value: `jaeger://${agent.value}:${env.JAEGER_AGENT_PORT || '6832'}` }
+    },
+    conceal: concealUrl,
+  }),
+  'trace-sample': one({
+    flags: '--trace-sample <0–1>',
+    group: 'Tracing',
+    help: 'share of new traces that are recorded; an incoming decision wins',
+    default: '1',
+    parse: parseFraction,
+  }),
+  'trace-propagate': one({
+    flags: '--trace-propagate <w3c,jaeger,b3>',
+    group: 'Tracing',
+    help: 'formats written to the upstream; all are read',
+    default: 'w3c,jaeger',
+    parse: parseChoices('w3c', 'jaeger', 'b3'),
+  }),
+  'service-name': one({
+    flags: '--service-name <name>',
+    group: 'Tracing',
+    help: 'our name in traces',
+    default: 'revproxy',
+    alsoEnv: (env) => firstOf(env, 'OTEL_SERVICE_NAME'),
+    parse: (text) => {
+      if (text.trim() === '' || /[\x00-\x1f]/.test(text)) throw new BadValue('a name')
+      return text.trim()
+    },
+  }),
+  metrics: one({
+    flags: '--metrics <path|off>',
+    group: 'Metrics and admin',
+    help: 'Prometheus metrics at this path of the proxy port; the admin port always has them',
+    default: '/metrics',
+    parse: parsePathOrOff,
+  }),
+  route: many<string>({
+    flags: '--route <template>',
+    group: 'Metrics and admin',
+    help: 'name a family of paths, such as /users/:id; numbers, UUIDs and hashes fold by themselves',
+    separator: 'list',
+    parse: parseRoute,
+  }),
+  admin: one({
+    flags: '--admin <port|host:port|off>',
+    group: 'Metrics and admin',
+    help: 'admin listener; on loopback unless a host is given',
+    default: '9900',
+    defaultHint: '9900, or the next free port',
+    parse: parseAdmin,
+  }),
+  log: optional<'pretty' | 'json' | 'off' | 'plain'>({
+    flags: '--log <pretty|json|off>',
+    group: 'Output',
+    help: 'one line a request, on stdout',
+    defaultHint: 'pretty on a terminal, else plain lines',
+    parse: parseChoice('pretty', 'plain', 'json', 'off'),
+  }),
+  json: one({
+    flags: '--json',
+    group: 'Output',
+    help: 'the same as --log json',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  quiet: one({
+    flags: '-q, --quiet',
+    group: 'Output',
+    help: 'only errors and the summary',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  verbose: one({
+    flags: '-v, --verbose',
+    group: 'Output',
+    help: 'show the fields of each request and answer too',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  color: one({
+    flags: '--color <auto|always|never>',
+    group: 'Output',
+    help: 'colours; NO_COLOR, FORCE_COLOR and TERM=dumb are honoured in auto',
+    default: 'auto',
+    parse: parseChoice('auto', 'always', 'never'),
+  }),
+  slow: one({
+    flags: '--slow <duration>',
+    group: 'Output',
+    help: 'mark requests slower than that',
+    default: '500ms',
+    parse: parseDuration,
+  }),
+  redact: one({
+    flags: '--redact <names>',
+    group: 'Output',
+    help: 'fields and query parameters whose values never reach a log or trace, beside the usual secrets',
+    default: '',
+    defaultHint: 'authorization, cookie, set-cookie, x-api-key and token-like names',
+    parse: (text): readonly string[] => splitList(text).map((name) => name.toLowerCase()),
+  }),
+  'no-redact': one({
+    flags: '--no-redact',
+    group: 'Output',
+    help: 'show secrets as they are',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  'print-config': one({
+    flags: '--print-config',
+    group: 'Output',
+    help: 'print every value and where it came from, and end',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+} as const satisfies Record<string, OptionSpec<unknown>>
+
+/** Name of an option, without the dashes. */
+export type OptionName = keyof typeof options
+
+type ParsedBy<S> = S extends { parse: (text: string, env: NodeJS.ProcessEnv) => infer T } ? T : never
+type WithoutDefault<S> = S extends { default: string } ? never : undefined
+
+/** Every option's value, as the table parses it; repeatable ones as lists. */
+export type Options = {
+  readonly [K in OptionName]: (typeof options)[K] extends { repeatable: true }
+    ? ReadonlyArray<ParsedBy<(typeof options)[K]>>
+    : ParsedBy<(typeof options)[K]> | WithoutDefault<(typeof options)[K]>
+} & {
+  /** Whether the admin port was asked for; else the next free one will do. */
+  readonly adminGiven: boolean
+}
+
+/** The environment name of an option: REVPROXY_ and the flag in capitals. */
+export const envName = (name: string): string => `REVPROXY_${name.toUpperCase().replaceAll('-', '_')}`

@@ -1,0 +1,234 @@
+/**
+ * OTLP over HTTP. OpenTelemetry's batch processor and exporter do the work; around them: a bound that counts what it
+ * drops, a deadline for every batch, and an end that leaves neither socket nor timer behind. Loaded only with
+ * `--trace` (100 ms).
+ */
+import { setMaxListeners } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { HrTime, TraceState } from '@opentelemetry/api'
+import type { Resource } from '@opentelemetry/resources'
+import type { SpanExporter as OtelExporter, ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import type { SpanRecord } from '../observe/spans.ts'
+import { within } from './deadline.ts'
+import {
+  ANSWER_MS,
+  BATCH_MS,
+  BATCH_SPANS,
+  closedFirst,
+  type Delivery,
+  QUEUE_SPANS,
+  queueFull,
+  type SpanExporter,
+} from './exporter.ts'
+import { failureReason } from './failure.ts'
+
+/** Codes of OpenTelemetry's ExportResultCode, which its API does not export as a value. */
+const SUCCESS = 0
+const FAILED = 1
+
+/** Accepted spans that are not told yet: sent or lost. */
+interface Ledger {
+  waiting: number
+  inFlight: number
+  /** Everything has been told; late answers change nothing. */
+  closed: boolean
+}
+
+/**
+ * Sends to `url`. Headers, compression and certificates come from the usual OTEL_EXPORTER_OTLP_* names, further
+ * resource attributes from OTEL_RESOURCE_ATTRIBUTES (OpenTelemetry, "Protocol Exporter" and "Resource SDK").
+ */
+export const otlpExporter = async (
+  url: string,
+  {
+    serviceName,
+    delivery,
+    env = process.env,
+  }: { serviceName: string; delivery: Delivery; env?: NodeJS.ProcessEnv },
+): Promise<SpanExporter> => {
+  const [{ BatchSpanProcessor }, { OTLPTraceExporter }, resources] = await Promise.all([
+    import('@opentelemetry/sdk-trace-base'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+  ])
+  const resource = resources
+    .defaultResource()
+    .merge(resources.detectResources({ detectors: [resources.envDetector] }))
+    .merge(resources.resourceFromAttributes({ 'service.name': serviceName, 'process.pid': process.pid }))
+  const ledger: Ledger = { waiting: 0, inFlight: 0, closed: false }
+  const ending = new AbortController()
+  const exporter = new OTLPTraceExporter({
+    url,
+    timeoutMillis: ANSWER_MS - 500,
+    concurrencyLimit: Math.ceil(QUEUE_SPANS / BATCH_SPANS) + 1,
+    httpAgentOptions: agentOptions(ending.signal, env),
+  })
+  const retrying = new AbortController()
+  endRetriesWith(exporter, retrying.signal)
+  const processor = new BatchSpanProcessor(watched(exporter, ledger, delivery), {
+    maxQueueSize: QUEUE_SPANS,
+    maxExportBatchSize: BATCH_SPANS,
+    scheduledDelayMillis: BATCH_MS,
+    exportTimeoutMillis: ANSWER_MS + 1000,
+  })
+  return {
+    add(spans) {
+      if (ledger.closed) return delivery.lost(spans.length, closedFirst)
+      const taken = Math.min(spans.length, QUEUE_SPANS - ledger.waiting)
+      ledger.waiting += taken
+      for (let i = 0; i < taken; i++) processor.onEnd(readableSpan(spans[i]!, resource))
+      if (taken < spans.length) delivery.lost(spans.length - taken, queueFull)
+    },
+    async close(deadlineMs) {
+      retrying.abort()
+      // A batch that fails ends the shutdown while others are still on their way: the second wait is for those.
+      const flushed = processor.shutdown().catch(() => exporter.forceFlush())
+      await within(deadlineMs, flushed)
+      ledger.closed = true
+      const rest = ledger.waiting + ledger.inFlight
+      if (rest > 0) delivery.lost(rest, closedFirst)
+      ending.abort()
+    },
+  }
+}
+
+/** The exporter with books kept and a deadline, since its own begins anew with every byte of an answer. */
+const watched = (exporter: OtelExporter, ledger: Ledger, delivery: Delivery): OtelExporter => ({
+  export(spans, done) {
+    ledger.waiting -= spans.length
+    ledger.inFlight += spans.length
+    let over = false
+    const finish: typeof done = (result) => {
+      if (over) return
+      over = true
+      clearTimeout(timer)
+      ledger.inFlight -= spans.length
+      if (!ledger.closed) {
+        if (result.code === SUCCESS) delivery.sent(spans.length)
+        else delivery.lost(spans.length, exportReason(result.error))
+      }
+      done(result)
+    }
+    const timer = setTimeout(() => finish({ code: FAILED, error: new Error('Request timed out') }), ANSWER_MS)
+    timer.unref()
+    exporter.export(spans, finish)
+  },
+  shutdown: () => exporter.shutdown(),
+})
+
+/** The library's words for what has no code. */
+const exportReason = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : ''
+  if (message === 'Request timed out') return `it does not answer within ${ANSWER_MS / 1000} s`
+  if (message === 'Export failed with retryable status')
+    return 'it answers 429, 502, 503 or 504, overloaded or away'
+  if (message === 'Concurrent export limit reached') return 'it leaves too many requests unanswered'
+  return failureReason(error)
+}
+
+/** What the library's transport looks like inside. */
+interface RetryingTransport {
+  retry?: (data: Uint8Array, timeoutMs: number, inMs: number) => Promise<unknown>
+  readonly _transport?: { send(data: Uint8Array, timeoutMs: number): Promise<unknown> }
+}
+
+/**
+ * The library waits between two tries (1 s and more, or what Retry-After says) on timers that keep the process up
+ * and that nothing stops. Where its inside is as we know it, it waits on ours; otherwise an end may take 5 s more.
+ */
+const endRetriesWith = (exporter: object, signal: AbortSignal): void => {
+  const retrying = (exporter as { _delegate?: { _transport?: RetryingTransport } })._delegate?._transport
+  const direct = retrying?._transport
+  if (typeof retrying?.retry !== 'function' || typeof direct?.send !== 'function') return
+  retrying.retry = async (data, timeoutMs, inMs) => {
+    try {
+      await pause(Math.max(0, inMs), undefined, { ref: false, signal })
+    } catch {
+      return { status: 'failure', error: new Error(closedFirst) }
+    }
+    return direct.send(data, timeoutMs)
+  }
+}
+
+/**
+ * `timeout` bounds a connection attempt, too, which the library's own does not. The signal reaches every socket
+ * (net.connect's option, which an agent passes on though its type does not say so) and destroys it, connected or not.
+ */
+const agentOptions = (signal: AbortSignal, env: NodeJS.ProcessEnv) => {
+  const options = { keepAlive: true, timeout: ANSWER_MS, signal, ...certificates(env) }
+  setMaxListeners(0, signal)
+  return options
+}
+
+/** OpenTelemetry, "Protocol Exporter": certificate files. Read here since agent options of ours turn off the library's reading. */
+const certificates = (env: NodeJS.ProcessEnv): { ca?: Buffer; cert?: Buffer; key?: Buffer } => {
+  const found: { ca?: Buffer; cert?: Buffer; key?: Buffer } = {}
+  for (const [option, name] of [
+    ['ca', 'CERTIFICATE'],
+    ['cert', 'CLIENT_CERTIFICATE'],
+    ['key', 'CLIENT_KEY'],
+  ] as const) {
+    const path = env[`OTEL_EXPORTER_OTLP_TRACES_${name}`] || env[`OTEL_EXPORTER_OTLP_${name}`]
+    if (path) found[option] = readFileSync(path)
+  }
+  return found
+}
+
+/** Numbers of OpenTelemetry's SpanKind and SpanStatusCode. */
+const KIND = { internal: 0, server: 1, client: 2 } as const
+const STATUS = { unset: 0, error: 2 } as const
+const SCOPE = { name: 'revproxy' }
+
+/** The span as the processor takes it; nothing of a tracer is needed for that. */
+const readableSpan = (record: SpanRecord, resource: Resource): ReadableSpan => {
+  const { traceId, parentSpanId, remoteParent } = record
+  const traceFlags = record.sampled ? 1 : 0
+  const context = {
+    traceId,
+    spanId: record.spanId,
+    traceFlags,
+    ...(record.traceState !== undefined && { traceState: stateAsItCame(record.traceState) }),
+  }
+  return {
+    name: record.name,
+    kind: KIND[record.kind],
+    spanContext: () => context,
+    ...(parentSpanId !== undefined && {
+      parentSpanContext: { traceId, spanId: parentSpanId, traceFlags, isRemote: remoteParent },
+    }),
+    startTime: hrTime(record.startMs),
+    endTime: hrTime(record.endMs),
+    duration: hrTime(record.endMs - record.startMs),
+    status: {
+      code: STATUS[record.status],
+      ...(record.statusMessage !== undefined && { message: record.statusMessage }),
+    },
+    attributes: record.attributes,
+    links: [],
+    events: record.events.map(({ name, atMs, attributes }) => ({ name, time: hrTime(atMs), attributes })),
+    ended: true,
+    resource,
+    instrumentationScope: SCOPE,
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+  }
+}
+
+/** Seconds and nanoseconds of ms with fractions, to the last bit of the double. */
+const hrTime = (ms: number): HrTime => {
+  const seconds = Math.floor(ms / 1000)
+  const nanos = Math.round((ms - seconds * 1000) * 1e6)
+  return nanos === 1e9 ? [seconds + 1, 0] : [seconds, nanos]
+}
+
+const stateAsItCame = (raw: string): TraceState => {
+  const state: TraceState = {
+    get: () => undefined,
+    set: () => state,
+    unset: () => state,
+    serialize: () => raw,
+  }
+  return state
+}

@@ -1,0 +1,78 @@
+/** The field lines that the upstream gets for a request. */
+import type { Fields, ProxyRequest } from '../core/types.ts'
+import { editFields, isConnectionLevel, nominated } from '../http/fields.ts'
+
+/** What decides over the outgoing field lines. */
+export interface RequestFieldOptions {
+  /** `target`, `client`, or the host to send. */
+  readonly hostHeader: string
+  /** The target's `host[:port]`. */
+  readonly targetAuthority: string
+  readonly edits: ReadonlyArray<{ readonly name: string; readonly value: string | undefined }>
+}
+
+/** `Forwarded` wants IPv6 in brackets and quotes (RFC 7239 §6). */
+const forwardedNode = (address: string): string => (address.includes(':') ? `"[${address}]"` : address)
+const forwardedHost = (host: string): string =>
+  /^[\w.-]+$/.test(host) ? host : `"${host.replace(/["\\]/g, '\\$&')}"`
+
+/**
+ * The request's fields without connection-level ones and without what a client may have forged about itself; with
+ * Host, Via and the forwarding fields of ours, then the user's edits. Trace fields are left as they are.
+ */
+export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): Fields => {
+  const { exchange } = req
+  const named = nominated(req.headers)
+  const host =
+    options.hostHeader === 'target'
+      ? options.targetAuthority
+      : options.hostHeader === 'client'
+        ? exchange.host
+        : options.hostHeader
+  const out: string[] = ['Host', host]
+  let via: string | undefined
+  let realIp = false
+  const { headers } = req
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!.toLowerCase()
+    const value = headers[i + 1]!
+    switch (name) {
+      case 'host':
+      case 'forwarded':
+      case 'expect': // answered by the edge (RFC 9110 §10.1.1)
+        continue
+      case 'via':
+        via = via === undefined ? value : `${via}, ${value}`
+        continue
+      case 'x-real-ip':
+        realIp = true
+        continue
+    }
+    if (name.startsWith('x-forwarded-')) continue
+    if (isConnectionLevel(name) || named?.has(name) === true) continue
+    out.push(headers[i]!, value)
+  }
+  const address = exchange.clientAddress
+  const via_ = `${exchange.httpVersion} revproxy`
+  out.push(
+    'Via', // RFC 9110 §7.6.3
+    via === undefined ? via_ : `${via}, ${via_}`,
+    'X-Forwarded-For',
+    address,
+    'X-Forwarded-Proto',
+    exchange.scheme,
+    'X-Forwarded-Host',
+    exchange.host,
+    'Forwarded', // RFC 7239
+    `for=${forwardedNode(address)};host=${forwardedHost(exchange.host)};proto=${exchange.scheme}`,
+  )
+  if (realIp) out.push('X-Real-IP', address)
+  return editFields(out, options.edits)
+}
+
+/** The path and query to ask the upstream for: the target's own in front. */
+export const upstreamPath = (url: string, basePath: string, baseQuery: string): string => {
+  if (basePath === '' && baseQuery === '') return url
+  if (baseQuery === '') return basePath + url
+  return basePath + url + (url.includes('?') ? '&' : '?') + baseQuery
+}
