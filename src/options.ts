@@ -5,8 +5,6 @@
 import { readFileSync } from 'node:fs'
 import {
   BadValue,
-  type CacheBackend,
-  type HeaderEdit,
   parseAdmin,
   parseCache,
   parseChoice,
@@ -25,9 +23,8 @@ import {
   parseTarget,
   parseTrace,
   splitList,
-  type Target,
-  type TraceEndpoint,
 } from './cli/values.ts'
+import type { CacheBackend, HeaderEdit, Target, TraceEndpoint } from './core/values.ts'
 
 /** One option: how it is written, what it means, and how its text becomes a value. */
 export interface OptionSpec<T> {

@@ -68,7 +68,7 @@ export const noTarget = (): string =>
  * noun (`a duration such as …`) or as a question (`per what? 100/s, 100/m`).
  */
 export const badOption = (flag: string, given: string, right: string): string => {
-  const link = flag.startsWith('-') ? ' ' : '='
+  const link = /^[A-Z_]+$/.test(flag) ? '=' : ' '
   const asked = /^[^,:;]*\? /.test(right)
   return sentence(`${flag}${link}${shownValue(given)}: ${asked ? '' : 'must be '}${right}`)
 }

@@ -34,7 +34,9 @@ export const settle = (
         return spec.parse(text, env)
       } catch (error) {
         if (!(error instanceof BadValue)) throw error
-        throw new UsageError(badOption(origin.name ?? `--${name}`, text, error.message))
+        throw new UsageError(
+          badOption(origin.name ?? `--${name}`, spec.conceal?.(text) ?? text, error.message),
+        )
       }
     })
     values[name] = spec.repeatable === true ? parsed : parsed.at(-1)

@@ -3,6 +3,16 @@
  * the flag.
  */
 
+import type {
+  AdminAddress,
+  CacheBackend,
+  HeaderEdit,
+  Rate,
+  RateBy,
+  Target,
+  TraceEndpoint,
+} from '../core/values.ts'
+
 /** A value that cannot be understood; the message says what would be right. */
 export class BadValue extends Error {}
 
@@ -41,12 +51,6 @@ export const parseSize = (text: string): number => {
   const bytes = Number(match[1]) * SIZE_BYTES[(unit.length === 1 && unit !== 'b' ? `${unit}b` : unit) as 'kb']
   if (bytes > Number.MAX_SAFE_INTEGER) throw new BadValue('a size that fits in memory')
   return Math.round(bytes)
-}
-
-/** So many requests in so long. */
-export interface Rate {
-  readonly requests: number
-  readonly windowMs: number
 }
 
 /** `5/m 100/s 20/10s`, or `off`. */
@@ -110,12 +114,6 @@ export const parseChoices =
 /** Members of a list between commas or spaces, without empty ones. */
 export const splitList = (text: string): string[] => text.split(/[\s,]+/).filter((member) => member !== '')
 
-/** A field line to set, or with an `undefined` value to remove. */
-export interface HeaderEdit {
-  readonly name: string
-  readonly value: string | undefined
-}
-
 /** `Name: value`; `Name:` removes. */
 export const parseHeader = (text: string): HeaderEdit => {
   const match = /^\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*:[ \t]*(.*?)[ \t]*$/s.exec(text)
@@ -130,26 +128,7 @@ export const parseHeader = (text: string): HeaderEdit => {
   return { name, value: value === '' ? undefined : value }
 }
 
-/** Where requests go. */
-export interface Target {
-  readonly protocol: 'http:' | 'https:'
-  /** Without brackets. */
-  readonly hostname: string
-  readonly port: number
-  /** `host[:port]` as it stands in a Host field. */
-  readonly authority: string
-  /** `http://host[:port]`; for a unix socket `http://localhost`. */
-  readonly origin: string
-  /** Put before every request's path; no slash at the end. */
-  readonly basePath: string
-  /** Put into every request's query; without `?`. */
-  readonly baseQuery: string
-  readonly socketPath: string | undefined
-  /** As a person would write it. */
-  readonly display: string
-}
-
-/** An `http:` or `https:` URL, `host:port`, a bare port, or `unix:/path/to.sock[:/base/path]`. */
+/** An `http:` or `https:` URL, `host:port`, a port with or without colon, or `unix:/path/to.sock[:/base/path]`. */
 export const parseTarget = (text: string): Target => {
   let given = text.trim()
   const right = 'a URL such as http://localhost:3000, https://api.example.com/v1 or unix:/run/app.sock'
@@ -168,7 +147,7 @@ export const parseTarget = (text: string): Target => {
       display: given,
     }
   }
-  if (/^\d{1,5}$/.test(given)) given = `http://localhost:${given}`
+  if (/^:?\d{1,5}$/.test(given)) given = `http://localhost:${given.replace(':', '')}`
   else if (
     !/^[a-z][a-z0-9+.-]*:\/\//i.test(given) &&
     /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(?:\/.*)?$/i.test(given)
@@ -200,12 +179,6 @@ export const parseTarget = (text: string): Target => {
   }
 }
 
-/** Where the cache keeps what it stores. */
-export type CacheBackend =
-  | { readonly kind: 'memory' }
-  | { readonly kind: 'off' }
-  | { readonly kind: 'redis'; readonly url: string }
-
 /** `memory`, `off`, `redis` (then REDIS_URL), or `redis://…` and `rediss://…`. */
 export const parseCache = (text: string, env: NodeJS.ProcessEnv): CacheBackend => {
   const given = text.trim()
@@ -216,12 +189,6 @@ export const parseCache = (text: string, env: NodeJS.ProcessEnv): CacheBackend =
   if (!/^(?:\/\d*)?$/.test(new URL(url).pathname)) throw new BadValue(`${right}; /db is a number`)
   return { kind: 'redis', url }
 }
-
-/** Where spans are sent. */
-export type TraceEndpoint =
-  | { readonly kind: 'otlp'; readonly url: string }
-  | { readonly kind: 'jaeger-agent'; readonly host: string; readonly port: number }
-  | { readonly kind: 'jaeger-collector'; readonly url: string }
 
 /** `off` (undefined), OTLP over HTTP, or Jaeger's own agent and collector. */
 export const parseTrace = (text: string): TraceEndpoint | undefined => {
@@ -246,11 +213,6 @@ export const parseTrace = (text: string): TraceEndpoint | undefined => {
   return { kind: 'otlp', url: url.href }
 }
 
-/** Whose requests count together. */
-export type RateBy =
-  | { readonly kind: 'ip' | 'host' | 'global' }
-  | { readonly kind: 'header'; readonly name: string }
-
 /** `ip`, `host`, `global` or `header:X-Name`. */
 export const parseRateBy = (text: string): RateBy => {
   const given = text.trim()
@@ -267,12 +229,6 @@ export const parsePathOrOff = (text: string): string | undefined => {
   if (!/^\/[\x21-\x7e]*$/.test(given) || /[?#]/.test(given))
     throw new BadValue('a path such as /metrics, or off')
   return given
-}
-
-/** Where the admin listener stands; port 0 is a free one. */
-export interface AdminAddress {
-  readonly host: string | undefined
-  readonly port: number
 }
 
 /** `9900`, `0.0.0.0:9900`, `[::]:9900` or `off`. */

@@ -1,5 +1,5 @@
 /** How the limit shows in answers. */
-import type { Rate } from '../cli/values.ts'
+import type { Rate } from '../core/values.ts'
 import type { ProxyResponse } from '../core/types.ts'
 import type { Decision } from './limiter.ts'
 

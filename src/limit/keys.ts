@@ -1,7 +1,7 @@
 /** Whose requests count together. */
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import type { RateBy } from '../cli/values.ts'
+import type { RateBy } from '../core/values.ts'
 import type { ProxyRequest } from '../core/types.ts'
 import { joinedValue } from '../http/fields.ts'
 

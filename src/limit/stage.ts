@@ -1,4 +1,4 @@
-import type { Rate, RateBy } from '../cli/values.ts'
+import type { Rate, RateBy } from '../core/values.ts'
 import type { Clock } from '../core/clock.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { ProxyResponse, Stage } from '../core/types.ts'

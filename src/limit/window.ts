@@ -8,7 +8,7 @@
  * - In memory, so many keys are counted apart; all further ones that come before old windows end count as one.
  */
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
-import type { Rate } from '../cli/values.ts'
+import type { Rate } from '../core/values.ts'
 import { type Decision, type Limiter, OVERFLOW_KEY } from './limiter.ts'
 import type { SharedRedis } from './shared.ts'
 

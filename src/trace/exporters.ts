@@ -1,4 +1,4 @@
-import type { TraceEndpoint } from '../cli/values.ts'
+import type { TraceEndpoint } from '../core/values.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
 import { type SpanOptions, type SpanRecord, spansOf } from '../observe/spans.ts'

@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
-import type { TraceEndpoint } from '../cli/values.ts'
+import type { TraceEndpoint } from '../core/values.ts'
 import type { Attributes, AttributeValue, SpanRecord } from '../observe/spans.ts'
 import { batching, type Outcome } from './batching.ts'
 import { ANSWER_MS, type Delivery, type SpanExporter } from './exporter.ts'

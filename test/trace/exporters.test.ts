@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import type { TraceEndpoint } from '../../src/cli/values.ts'
+import type { TraceEndpoint } from '../../src/core/values.ts'
 import { Exchange } from '../../src/core/exchange.ts'
 import type { SpanRecord } from '../../src/observe/spans.ts'
 import { continueTrace } from '../../src/trace/context.ts'

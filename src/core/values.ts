@@ -1,0 +1,55 @@
+/** Values that options have once they are understood (DESIGN §2); the command line makes them. */
+
+/** So many requests in so long. */
+export interface Rate {
+  readonly requests: number
+  readonly windowMs: number
+}
+
+/** A field line to set, or with an `undefined` value to remove. */
+export interface HeaderEdit {
+  readonly name: string
+  readonly value: string | undefined
+}
+
+/** Where requests go. */
+export interface Target {
+  readonly protocol: 'http:' | 'https:'
+  /** Without brackets. */
+  readonly hostname: string
+  readonly port: number
+  /** `host[:port]` as it stands in a Host field. */
+  readonly authority: string
+  /** `http://host[:port]`; for a unix socket `http://localhost`. */
+  readonly origin: string
+  /** Put before every request's path; no slash at the end. */
+  readonly basePath: string
+  /** Put into every request's query; without `?`. */
+  readonly baseQuery: string
+  readonly socketPath: string | undefined
+  /** As a person would write it. */
+  readonly display: string
+}
+
+/** Where the cache keeps what it stores. */
+export type CacheBackend =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'off' }
+  | { readonly kind: 'redis'; readonly url: string }
+
+/** Where spans are sent. */
+export type TraceEndpoint =
+  | { readonly kind: 'otlp'; readonly url: string }
+  | { readonly kind: 'jaeger-agent'; readonly host: string; readonly port: number }
+  | { readonly kind: 'jaeger-collector'; readonly url: string }
+
+/** Whose requests count together. */
+export type RateBy =
+  | { readonly kind: 'ip' | 'host' | 'global' }
+  | { readonly kind: 'header'; readonly name: string }
+
+/** Where the admin listener stands; port 0 is a free one. */
+export interface AdminAddress {
+  readonly host: string | undefined
+  readonly port: number
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
+import { describe, test } from 'node:test'
+import { gate, get } from '../support/client.ts'
+import { runProgram, startProgram } from '../support/program.ts'
+import { startUpstream } from '../support/upstream.ts'
+
+describe('what cannot be understood is refused with exit code 2, naming it and what would be right', () => {
+  const rows: Array<[args: string[], says: RegExp]> = [
+    [[], /no target\. Say where requests go: revproxy http:\/\/localhost:3000/],
+    [['ftp://x'], /target ftp:\/\/x: must be a URL such as http:\/\/localhost:3000/],
+    [[':3000', '--rate', '100'], /--rate 100: per what\? 100\/s, 100\/m\./],
+    [[':3000', '--timeout', '30'], /--timeout 30: 30 of what\? 30ms, 30s, 30m\./],
+    [[':3000', '--timeout', 'soon'], /--timeout soon: must be a duration such as/],
+    [[':3000', '--cache-size', '10'], /--cache-size 10: 10 of what\? 10b, 10kb, 10mb\./],
+    [[':3000', '-p', '70000'], /--port 70000: must be a whole number from 0 to 65535/],
+    [[':3000', '--cache', 'redis:6379'], /--cache redis:6379: must be memory, off, redis/],
+    [[':3000', '--cache', 'memory', '--cache', 'off'], /only nodes of a Redis Cluster may be several/],
+    [[':3000', '--trace', 'localhost'], /--trace localhost: must be http:\/\/host:4318 \(OTLP\)/],
+    [[':3000', '--header', 'no colon'], /--header .*: must be "Name: value"/],
+    [[':3000', '--header', 'Connection: close'], /Connection belongs to the connection/],
+    [[':3000', '--trace-sample', '2'], /--trace-sample 2: must be a number from 0 to 1/],
+    [[':3000', '--prot', '1'], /--prot is not an option\. Did you mean --port\?/],
+    [['--to', 'http://x'], /--to: we call it --target/],
+    [['--listen=9000'], /--listen: we call it --port/],
+    [[':3000', '-p'], /--port needs a value: --port <n>/],
+    [[':3000', ':4000'], /more than one target/],
+    [[':3000', '--cache-mode', 'force', '--ttl', '0'], /would cache nothing/],
+    [[':3000', '--json', '--log', 'off'], /contradict each other/],
+    [
+      [':3000', '--ca', '/nowhere/ca.pem'],
+      /--ca \/nowhere\/ca\.pem: must be a file that can be read \(ENOENT\)/,
+    ],
+  ]
+  for (const [args, says] of rows) {
+    test(args.join(' ') || '(nothing)', async (t) => {
+      const { code, stdout, stderr } = await runProgram(t, args)
+      assert.equal(code, 2)
+      assert.match(stderr, says)
+      assert.equal(stdout, '')
+      assert.equal(stderr.trim().split('\n').length, 1)
+    })
+  }
+  test('a variable of the environment is named as such', async (t) => {
+    const { code, stderr } = await runProgram(t, [':3000'], { REVPROXY_RATE: '100' })
+    assert.equal(code, 2)
+    assert.match(stderr, /REVPROXY_RATE=100: per what\? 100\/s, 100\/m\./)
+  })
+  test('a secret in a header is not repeated', async (t) => {
+    const { stderr } = await runProgram(t, [':3000', '--header', 'Authorization Bearer abc123'])
+    assert.doesNotMatch(stderr, /abc123/)
+  })
+})
+
+test('a flag goes before the environment, which goes before the default, and --print-config says which it was', async (t) => {
+  const env = {
+    REVPROXY_PORT: '1234',
+    REVPROXY_TIMEOUT: '7s',
+    REVPROXY_ROUTE: '/a/:id, /b/:id',
+    OTEL_SERVICE_NAME: 'shop',
+  }
+  const { code, stdout } = await runProgram(
+    t,
+    [':3000', '-p', '99', '--no-redact', '-H', 'A: 1', '-H', 'B: 2', '--print-config'],
+    env,
+  )
+  assert.equal(code, 0)
+  const row = (name: string) => stdout.split('\n').find((line) => line.startsWith(`${name} `))
+  assert.match(row('port')!, /99 +--port$/)
+  assert.match(row('timeout')!, /7s +REVPROXY_TIMEOUT$/)
+  assert.match(row('route')!, /\/a\/:id {2}\/b\/:id +REVPROXY_ROUTE$/)
+  assert.match(row('service-name')!, /shop +OTEL_SERVICE_NAME$/)
+  assert.match(row('header')!, /A: \*\*\* {2}B: \*\*\* +--header$/)
+  assert.match(row('no-redact')!, /true +--no-redact$/)
+  assert.match(row('target')!, /:3000 +target$/)
+  assert.match(row('concurrency')!, /unlimited +default$/)
+})
+
+test('--version and --help go to stdout with exit code 0', async (t) => {
+  const version = await runProgram(t, ['--version'])
+  assert.deepEqual([version.code, version.stderr], [0, ''])
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+  const help = await runProgram(t, ['--help'])
+  assert.deepEqual([help.code, help.stderr], [0, ''])
+  assert.match(help.stdout, /--cache-size <size>/)
+})
+
+test('a port in use is said so, with exit code 3', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => taken.once('listening', resolve))
+  t.after(() => taken.close())
+  const { port } = taken.address() as { port: number }
+  const { code, stderr } = await runProgram(t, ['demo', '-p', String(port), '--admin', 'off'])
+  assert.equal(code, 3)
+  assert.match(stderr, new RegExp(`port ${port} is in use\\. Use -p 0 for a free one\\.`))
+})
+
+test('the demo shows a miss, a hit, and a summary at Ctrl-C with exit code 130', async (t) => {
+  const program = await startProgram(t, ['demo', '-p', '0', '--admin', '0'])
+  await get(`${program.url}/api/echo?echo=test`)
+  const { text, headers } = await get(`${program.url}/api/echo?echo=test`)
+  assert.equal(text, 'test')
+  assert.match(String(headers['cache-status']), /hit/)
+  program.kill('SIGINT')
+  const { code, stdout, stderr } = await program.ended
+  assert.equal(code, 130)
+  assert.match(stdout, /GET {2}\/api\/echo\?echo=test {2}200 {2}MISS {2}uri-miss/)
+  assert.match(stdout, /GET {2}\/api\/echo\?echo=test {2}200 {2}HIT {3}ttl (?:59|60)s/)
+  assert.doesNotMatch(stdout, /\x1b/)
+  assert.match(stderr, /2 requests in .* 50% hits · p50 .* p99 .* 1 upstream call saved · 0 errors/)
+})
+
+test('Ctrl-C lets a running request end, refuses new connections, and a second one ends at once', async (t) => {
+  const arrived = gate()
+  const release = gate()
+  const upstream = await startUpstream(t, async (_, res) => {
+    arrived.open()
+    await release.promise
+    res.end('done')
+  })
+  const program = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off'])
+  const answer = get(program.url)
+  await arrived.promise
+  program.kill('SIGINT')
+  await program.until('stopping: 1 request is on the way')
+  await assert.rejects(get(program.url))
+  release.open()
+  assert.equal((await answer).text, 'done')
+  assert.equal((await program.ended).code, 130)
+
+  const stuck = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off'])
+  upstream.answer(() => {})
+  const lost = assert.rejects(get(stuck.url))
+  await new Promise<void>((resolve) => {
+    upstream.answer(() => resolve())
+  })
+  stuck.kill('SIGINT')
+  await stuck.until('stopping')
+  stuck.kill('SIGINT')
+  assert.equal((await stuck.ended).code, 130)
+  await lost
+})
+
+test('SIGTERM ends with 143', async (t) => {
+  const program = await startProgram(t, ['demo', '-p', '0', '--admin', 'off'])
+  program.kill('SIGTERM')
+  assert.equal((await program.ended).code, 143)
+})
+
+test('--json writes one object a line, with durations in ms as numbers, and no other line to stdout', async (t) => {
+  const program = await startProgram(t, ['demo', '-p', '0', '--admin', 'off', '--json'])
+  await get(`${program.url}/api/echo?echo=a`)
+  await get(`${program.url}/api/status/404`)
+  program.kill('SIGINT')
+  const { stdout } = await program.ended
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.equal(lines.length, 2)
+  const [first, second] = lines
+  assert.deepEqual(
+    [first.event, first.method, first.status, first.cache, first.reason],
+    ['request', 'GET', 200, 'miss', 'uri-miss'],
+  )
+  assert.equal(typeof first.durationMs, 'number')
+  assert.equal(second.status, 404)
+})
+
+test('the target that is down gives 502 with a sentence, and the log line says the code', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end())
+  await upstream.stop()
+  const program = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off'])
+  const { status, text } = await get(program.url)
+  assert.equal(status, 502)
+  assert.match(text, /refused the connection on 127\.0\.0\.1:\d+\. Is it running\?/)
+  program.kill('SIGINT')
+  assert.match((await program.ended).stdout, /502 .*upstream-refused/)
+})
+
+test('listening for others is said', async (t) => {
+  const program = await startProgram(t, ['demo', '-p', '0', '--admin', 'off', '--host', '0.0.0.0'])
+  await program.until('others can reach this proxy')
+  const { headers } = await get(`${program.url.replace('0.0.0.0', '127.0.0.1')}/api/echo?echo=x`)
+  assert.doesNotMatch(String(headers['cache-status']), /key=/)
+})
+
+test('Redis that is away is said once, and requests are served all the same', async (t) => {
+  const program = await startProgram(t, [
+    'demo',
+    '-p',
+    '0',
+    '--admin',
+    'off',
+    '--cache',
+    'redis://:hidden@127.0.0.1:1',
+  ])
+  await program.until(
+    /redis:\/\/.*127\.0\.0\.1:1 does not answer; serving without the shared cache, trying again in 1 s\./,
+  )
+  const { status, headers } = await get(`${program.url}/api/echo?echo=x`)
+  assert.equal(status, 200)
+  assert.match(String(headers['cache-status']), /fwd=bypass.*store-down/)
+  program.kill('SIGINT')
+  const { stderr } = await program.ended
+  assert.equal(stderr.match(/does not answer/g)?.length, 1)
+  assert.doesNotMatch(stderr, /hidden/)
+})

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+/** The sources, beside the built tree. */
+const src = fileURLToPath(new URL('../../../src', import.meta.url))
+
+/** Which rooms a room may import from, beside itself. */
+const allowed: Record<string, readonly string[]> = {
+  core: [],
+  http: ['core'],
+  limit: ['core', 'http'],
+  trace: ['core', 'http', 'observe/spans.ts'],
+  cache: ['core', 'http'],
+  upstream: ['core', 'http'],
+  observe: ['core', 'http'],
+  admin: ['core', 'observe'],
+  demo: [],
+  'options.ts': ['core', 'cli/values.ts'],
+  'server.ts': ['core', 'http', 'edge'],
+  edge: ['core', 'http'],
+  'proxy.ts': ['core', 'limit', 'trace', 'cache', 'upstream', 'observe', 'admin', 'server.ts', 'options.ts'],
+  'cli/values.ts': ['core'],
+  cli: ['core', 'observe', 'options.ts', 'proxy.ts', 'demo', 'cli/values.ts'],
+}
+
+/** Who may use values of node:http; types are for anyone. */
+const speaksHttp = ['server.ts', 'edge', 'upstream', 'admin', 'demo']
+
+const roomOf = (file: string): string => (file in allowed ? file : file.split('/')[0]!)
+
+test('each room imports only from the rooms below it', () => {
+  const wrong: string[] = []
+  const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+  assert.ok(files.length > 50)
+  for (const file of files) {
+    const room = roomOf(file)
+    assert.ok(room in allowed, `${file} stands in no known room`)
+    const text = readFileSync(join(src, file), 'utf8')
+    for (const [, clause = '', stated, dynamic] of text.matchAll(
+      /^(?:import|export)\s([^'"]*?)\sfrom\s['"]([^'"]+)['"]|import\(['"]([^'"]+)['"]\)/gm,
+    )) {
+      const from = stated ?? dynamic
+      if (from === undefined) continue
+      if (from === 'node:http' && !clause.startsWith('type') && !speaksHttp.includes(room))
+        wrong.push(`${file} uses node:http`)
+      if (!from.startsWith('.')) continue
+      const other = relative(src, join(src, dirname(file), from))
+      const to = roomOf(other)
+      if (to === room || allowed[room]!.includes(to) || allowed[room]!.includes(other)) continue
+      wrong.push(`${file} imports ${other}`)
+    }
+  }
+  assert.deepEqual(wrong, [])
+})
