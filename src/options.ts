@@ -80,7 +80,7 @@ const firstOf = (env: NodeJS.ProcessEnv, ...names: string[]) => {
 }
 const concealUrl = (text: string) => text.replace(/\/\/[^/@\s]*@/, '//***@')
 const concealHeader = (text: string) =>
-  text.replace(/:.*$/s, (value) => (value.trim() === ':' ? value : ': ***'))
+  /:\s*$/.test(text) ? text : text.replace(/(?<=[^:\s])[:\s].*$/s, ': ***')
 const file = (text: string): string => {
   try {
     return readFileSync(text, 'utf8')
