@@ -1,6 +1,7 @@
 /** The assembly: options → the order of stages and the list of observers. */
 import { startAdmin } from './admin/server.ts'
 import { type Cache, cache } from './cache/stage.ts'
+import { keyRules } from './cache/key-rules.ts'
 import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
 import { type Clock, systemClock } from './core/clock.ts'
@@ -112,6 +113,12 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
           maxEntryBytes: options['cache-max-entry'],
           roomBytes: options['cache-size'],
           cacheStatus: options['cache-status'] ?? (host === undefined || isLoopback(host) ? 'full' : 'basic'),
+          keyRules: keyRules(options['cache-key']),
+          collapse: !options['no-collapse'],
+          storeCookies: !options['no-cache-cookies'],
+          shared: !options.private,
+          forcePrivate: options['force-private'],
+          purge: options.purge,
           concealed: (name) => redact.value(name, 'x') !== 'x',
           childTrace: (parent) => (parent.trace === undefined ? undefined : childTrace(parent.trace)),
         })

@@ -2,12 +2,21 @@
  * A stored response and what can be read off it. What is derived (directives, dates, lifetime) is worked out once, on
  * first use, and never stored.
  */
+import type { StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
 import { type Directives, parseCacheControl, parseTargeted } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
 import { allValues, firstValue, joinedValue } from '../http/fields.ts'
 import type { Part } from '../http/range.ts'
 import type { Selection } from '../http/vary.ts'
+
+/** Freshness that a local rule gives. */
+export interface Ruled {
+  readonly seconds: number
+  readonly by: 'force' | 'ttl'
+  /** What would have kept the response out of the store, had it not been forced. */
+  readonly over?: StorageReason
+}
 
 /** What a store keeps for one response. Times in ms since the epoch. */
 export interface StoredParts {
@@ -25,7 +34,7 @@ export interface StoredParts {
   /** Which part of the whole the body is, when it is a part (RFC 9111 §3.3); total is undefined when unknown. */
   readonly part?: (Part & { readonly total: number | undefined }) | undefined
   /** Freshness that `--cache-mode force` or `--ttl` gives, seconds; and which of them. */
-  readonly ruled?: { readonly seconds: number; readonly by: 'force' | 'ttl' } | undefined
+  readonly ruled?: Ruled | undefined
 }
 
 /** A stored response. */

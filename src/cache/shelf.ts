@@ -176,8 +176,16 @@ const namesOf = (selection: Selection): string[] => selection.filter((_, i) => i
 const sameSelection = (a: Selection, b: Selection): boolean =>
   a.length === b.length && a.every((value, i) => value === b[i])
 
-/** What a response's Vary selects by in the request that it answers; a `*` must have been refused before. */
-export const selectionFor = (responseFields: Fields, requestHeaders: Fields): Selection => {
+/**
+ * What a response's Vary selects by in the request that it answers, but for `ignored` names; a `*` must have been
+ * refused before.
+ */
+export const selectionFor = (
+  responseFields: Fields,
+  requestHeaders: Fields,
+  ignored?: ReadonlySet<string>,
+): Selection => {
   const names = varyNames(responseFields)
-  return names === '*' ? [] : selectionOf(requestHeaders, names)
+  if (names === '*') return []
+  return selectionOf(requestHeaders, ignored === undefined ? names : names.filter((name) => !ignored.has(name)))
 }

@@ -1,281 +1,206 @@
 /** The cache stage: one lookup, one named verdict, and what follows from it (RFC 9111). */
-import { Readable } from 'node:stream'
 import { Cancel } from '../core/cancel.ts'
-import type { Clock } from '../core/clock.ts'
 import { ProxyError } from '../core/errors.ts'
-import type { CacheFacts, CacheStatus, Exchange } from '../core/exchange.ts'
-import type { Exchanges } from '../core/exchanges.ts'
-import type { Reason, StorageReason } from '../core/reasons.ts'
+import type { CacheFacts } from '../core/exchange.ts'
 import type { Fields, Handler, ProxyRequest, ProxyResponse, Stage } from '../core/types.ts'
 import { type Directives, parseCacheControl } from '../http/cache-control.ts'
-import { formatDate } from '../http/date.ts'
-import { endToEnd, firstValue, hasField, joinedValue } from '../http/fields.ts'
-import { parseContentRange } from '../http/range.ts'
+import { endToEnd, joinedValue } from '../http/fields.ts'
 import { differingField } from '../http/vary.ts'
-import { type CacheStatusDetail, cacheStatus } from './cache-status.ts'
+import { type Asked, type CacheOptions, hasConditions, labelled, type Miss, setVerdict } from './asked.ts'
+import { cacheStatus } from './cache-status.ts'
 import { deliver, holds } from './deliver.ts'
-import { Entry } from './entry.ts'
+import type { Entry } from './entry.ts'
+import { dispose, fetching } from './fetching.ts'
 import { type Flight, Flights, type Landing } from './flights.ts'
 import { currentAge, freshnessLeft } from './freshness.ts'
-import { cacheKey, isSafeMethod, keyOf, type RequestMarks, requestMarks } from './key.ts'
-import { Recording, type RecordingOptions, recordingRoom } from './recording.ts'
-import { type Decision, decide, isFailureStatus, type ReuseRequest, standsInOnError } from './reuse.ts'
-import { Shelf, selectionFor } from './shelf.ts'
-import { isForced, refusal, type StorableRequest, storedFields } from './storable.ts'
-import { type Store, StoreError } from './store/store.ts'
-import { freshened, headContradicts, speaksOf, unconditionalFields, validatingFields } from './validation.ts'
+import { cacheKey, isSafeMethod, requestMarks } from './key.ts'
+import type { Recording } from './recording.ts'
+import { type Decision, decide, isFailureStatus } from './reuse.ts'
+import { type Found, Shelf } from './shelf.ts'
+import { StoreError } from './store/store.ts'
+import { isOwnRepresentation, namedTargets } from './unsafe.ts'
+import { freshened, headContradicts, validatingFields } from './validation.ts'
 
-/** What the stage is made of. */
-export interface CacheOptions {
-  readonly store: Store
-  readonly clock: Clock
-  readonly exchanges: Exchanges
-  readonly mode: 'rfc' | 'force'
-  readonly ttlMs: number | undefined
-  readonly maxEntryBytes: number
-  /** Bytes that all bodies on their way into the store may take together. */
-  readonly roomBytes: number
-  readonly cacheStatus: CacheStatusDetail
-  /** Fields whose values are secret. */
-  readonly concealed: (name: string) => boolean
-  /** Ids for a refresh behind a stale answer. */
-  readonly childTrace?: ((parent: Exchange) => Exchange['trace']) | undefined
-}
-
-/** The stage, and what ends its background work. */
+/** The stage, what it stores in, and what ends its background work. */
 export interface Cache {
   readonly stage: Stage
   readonly shelf: Shelf
+  /** The key that a GET of this URL with these fields is looked up by. */
+  keyFor(scheme: string, host: string, url: string, headers: Fields): string
   close(): Promise<void>
 }
 
 /** Refreshes behind stale answers at once; more are left for the next request. */
 const MAX_REFRESHES = 64
-const FORCE_TTL_SECONDS = 60
-
-/** A request with what the cache has read of it. */
-interface Asked {
-  readonly req: ProxyRequest
-  readonly key: string
-  readonly marks: RequestMarks
-  readonly directives: Directives
-  readonly reuse: ReuseRequest
-  readonly facts: CacheFacts
-}
-
-/** Why a request is forwarded, and the stored response it may be validated against. */
-interface Miss {
-  readonly status: CacheStatus
-  readonly reason: Reason
-  readonly detail: string | undefined
-  readonly stale: Entry | undefined
-  /** Filed under, when shared: the key and what selects among variants. */
-  readonly flightKey: string
-}
-
-const set = (facts: CacheFacts, status: CacheStatus, reason: Reason, detail?: string): void => {
-  facts.status = status
-  facts.reason = reason
-  if (detail === undefined) delete facts.detail
-  else facts.detail = detail
-}
+const noDirectives: Directives = new Map()
 
 /** The cache over a store. */
 export const cache = (options: CacheOptions): Cache => {
-  const { clock, store } = options
+  const { clock, store, shared, keyRules } = options
   const shelf = new Shelf(store, clock, options.concealed)
   const flights = new Flights()
-  const room = recordingRoom(options.roomBytes)
+  const { fetch, keepPost } = fetching(options, shelf)
   const background = new Set<Cancel>()
-  const rules = { shared: true, force: options.mode === 'force', maxEntryBytes: options.maxEntryBytes }
-  const ruled =
-    options.mode === 'force'
-      ? { seconds: (options.ttlMs ?? FORCE_TTL_SECONDS * 1000) / 1000, by: 'force' as const }
-      : options.ttlMs === undefined
-        ? undefined
-        : { seconds: options.ttlMs / 1000, by: 'ttl' as const }
   let closed = false
+  const label = (response: ProxyResponse, facts: CacheFacts): ProxyResponse =>
+    labelled(response, facts, options.cacheStatus)
+  const keyFor = (scheme: string, host: string, url: string, headers: Fields): string =>
+    cacheKey(scheme, host, keyRules === undefined ? url : keyRules.part(url, headers))
 
-  /** Puts Cache-Status on an answer that comes from the upstream. */
-  const labelled = (response: ProxyResponse, facts: CacheFacts): ProxyResponse => {
-    const said = cacheStatus(facts, options.cacheStatus)
-    return said === undefined
-      ? response
-      : { ...response, headers: [...response.headers, 'Cache-Status', said] }
+  const ask = (req: ProxyRequest): Asked => {
+    const { exchange, headers } = req
+    const marks = requestMarks(headers)
+    const key = keyFor(exchange.scheme, exchange.host, req.url, headers)
+    const directives = marks.cacheControl === undefined ? noDirectives : parseCacheControl(marks.cacheControl)
+    // RFC 9111 §5.4: Pragma counts only where there is no Cache-Control.
+    const pragmaNoCache =
+      marks.pragma !== undefined &&
+      marks.cacheControl === undefined &&
+      /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(marks.pragma)
+    const facts: CacheFacts = { status: 'bypass', reason: 'method', key }
+    exchange.cache = facts
+    return {
+      req,
+      key,
+      marks,
+      directives,
+      reuse: { directives, pragmaNoCache },
+      facts,
+      selecting: keyRules?.selecting(headers) ?? headers,
+    }
+  }
+
+  /** An answer out of what is stored. */
+  const serve = (asked: Asked, entry: Entry): ProxyResponse => {
+    const { facts, req } = asked
+    const now = clock.now()
+    entry.hits++
+    facts.ageSeconds = Math.floor(currentAge(entry, now))
+    facts.ttlSeconds = Math.floor(freshnessLeft(entry, now, shared))
+    return deliverAs(asked, entry, req.method)
+  }
+
+  const deliverAs = (asked: Asked, entry: Entry, method: string): ProxyResponse => {
+    const said = cacheStatus(asked.facts, options.cacheStatus)
+    const age = asked.facts.ageSeconds ?? Math.floor(currentAge(entry, clock.now()))
+    return deliver(entry, method, asked.marks, age, said === undefined ? [] : ['Cache-Status', said])
   }
 
   const stage: Stage = (next) => {
-    const pass = async (req: ProxyRequest, facts: CacheFacts): Promise<ProxyResponse> => {
-      const response = await next(req)
-      facts.forwardStatus = response.status
-      return labelled(response, facts)
+    const handle: Handler = (req) => {
+      const asked = ask(req)
+      if (req.method !== 'GET' && req.method !== 'HEAD') return passMethod(asked)
+      const why = req.body !== undefined ? 'request-body' : asked.marks.bypass
+      if (why === undefined) return lookUp(asked)
+      asked.facts.reason = why
+      return pass(asked)
     }
 
-    const handle: Handler = (req) => {
-      const marks = requestMarks(req.headers)
-      const key = keyOf(req)
-      const facts: CacheFacts = { status: 'bypass', reason: 'method', key }
-      req.exchange.cache = facts
-      if (req.method !== 'GET' && req.method !== 'HEAD') return passMethod(req, key, marks, facts)
-      const why = req.body !== undefined ? 'request-body' : marks.bypass
-      if (why !== undefined) {
-        facts.reason = why
-        return pass(req, facts)
-      }
-      const directives = parseCacheControl(marks.cacheControl)
-      const pragmaNoCache =
-        marks.cacheControl === undefined && /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(marks.pragma ?? '') // RFC 9111 §5.4
-      return lookUp({ req, key, marks, directives, reuse: { directives, pragmaNoCache }, facts })
+    const pass = async ({ req, facts }: Asked): Promise<ProxyResponse> => {
+      const response = await next(req)
+      facts.forwardStatus = response.status
+      return label(response, facts)
     }
 
     /** Other methods go through; the unsafe ones invalidate (RFC 9111 §4.4), a POST may be stored. */
-    const passMethod = async (
-      req: ProxyRequest,
-      key: string,
-      marks: RequestMarks,
-      facts: CacheFacts,
-    ): Promise<ProxyResponse> => {
-      const requestedAt = clock.now()
+    const passMethod = async (asked: Asked): Promise<ProxyResponse> => {
+      const { req, facts } = asked
+      if (req.method === 'PURGE' && options.purge) return purge(asked)
       const response = await next(req)
       facts.forwardStatus = response.status
       if (isSafeMethod(req.method) || response.status < 200 || response.status > 399)
-        return labelled(response, facts)
-      const dropped = [key, ...sameOriginTargets(req, response.headers)].map((uri) =>
-        shelf.drop(uri, 'invalidated-by-unsafe'),
+        return label(response, facts)
+      const others = namedTargets(req, response.headers).map((url) =>
+        keyFor(req.exchange.scheme, req.exchange.host, url, req.headers),
       )
-      await Promise.all(dropped)
-      if (req.method === 'POST' && contentLocationIsSelf(req, response.headers)) {
-        const asked: Asked = {
-          req,
-          key,
-          marks,
-          directives: parseCacheControl(marks.cacheControl),
-          reuse: { directives: new Map(), pragmaNoCache: false },
-          facts,
-        }
-        return keepPost(asked, response, requestedAt)
-      }
-      return labelled(response, facts)
+      await Promise.all([asked.key, ...others].map((key) => shelf.drop(key, 'invalidated-by-unsafe')))
+      const stored =
+        req.method === 'POST' && isOwnRepresentation(req, response.headers)
+          ? keepPost(asked, response)
+          : response
+      return label(stored, facts)
     }
 
-    const keepPost = (asked: Asked, response: ProxyResponse, requestedAt: number): ProxyResponse => {
-      // Asked for before the invalidation that it caused itself.
-      const entry = entryOf(asked.req, response, requestedAt, clock.now(), true)
-      const why = refusal(storableRequest(asked), entry, rules)
-      if (why !== undefined) {
-        asked.facts.storage = why
-        return labelled(response, asked.facts)
-      }
-      asked.facts.storage = 'stored'
-      const landing = record(asked, response, entry, () => {})
-      return labelled({ ...response, body: landing.recording?.reader() ?? response.body }, asked.facts)
+    const purge = async ({ key, facts }: Asked): Promise<ProxyResponse> => {
+      const had = await shelf.drop(key, 'purged')
+      return label(plain(had ? 200 : 404, had ? `purged ${key}` : `nothing is stored under ${key}`), facts)
     }
 
     const lookUp = async (asked: Asked): Promise<ProxyResponse> => {
-      const { req, key, facts } = asked
+      const { facts } = asked
       facts.lookupAt = clock.now()
-      let found: Awaited<ReturnType<Shelf['find']>>
+      let found: Found
       try {
-        found = await shelf.find(key, req.headers)
+        found = await shelf.find(asked.key, asked.selecting)
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
         facts.lookedUpAt = clock.now()
-        set(facts, 'bypass', error.reason)
-        facts.storage = 'store-down'
+        setVerdict(facts, 'bypass', error.reason)
         if (asked.directives.has('only-if-cached')) return onlyIfCached(facts)
-        return pass(req, facts)
+        facts.storage = 'store-down'
+        return pass(asked)
       }
       const now = clock.now()
       facts.lookedUpAt = now
-      const flightKey = found.varyOn === undefined ? key : `${key}\n${varyPart(req.headers, found.varyOn)}`
-      const { entry } = found
+      const { entry, varyOn } = found
+      const flightKey =
+        varyOn === undefined ? asked.key : `${asked.key}\n${varyPart(asked.selecting, varyOn)}`
       if (entry === undefined) {
-        const wish = requestWishWord(asked)
+        // An impatient client is not the reason when there is nothing stored anyway; it is said beside it.
+        const wish = asked.reuse.pragmaNoCache
+          ? 'Pragma: no-cache'
+          : asked.directives.has('no-cache')
+            ? 'no-cache'
+            : undefined
         const detail =
           wish === undefined ? found.detail : [found.detail, `request ${wish}`].filter(Boolean).join(', ')
-        return miss(asked, { status: 'miss', reason: found.reason, detail, stale: undefined, flightKey })
+        return miss(asked, { reason: found.reason, detail, stale: undefined, flightKey })
       }
       if (!holds(asked.marks, entry)) {
-        return miss(asked, {
-          status: 'miss',
-          reason: 'range-incomplete',
-          detail: undefined,
-          stale: undefined,
-          flightKey,
-        })
+        return miss(asked, { reason: 'range-incomplete', detail: undefined, stale: undefined, flightKey })
       }
-      return reuse(asked, entry, decide(entry, asked.reuse, now), now, flightKey)
+      return follow(asked, entry, decide(entry, asked.reuse, now, undefined, shared), flightKey)
     }
 
-    const reuse = (
+    const follow = (
       asked: Asked,
       entry: Entry,
       decision: Decision,
-      now: number,
       flightKey: string,
     ): ProxyResponse | Promise<ProxyResponse> => {
-      const { facts } = asked
-      switch (decision.use) {
-        case 'fresh':
-          set(facts, 'hit', 'hit')
-          return serve(asked, entry, now)
-        case 'stale':
-          set(facts, 'stale', decision.reason, decision.detail)
-          return serve(asked, entry, now)
-        case 'stale-and-refresh':
-          set(facts, 'stale', decision.reason, decision.detail)
-          refresh(asked, entry, flightKey)
-          return serve(asked, entry, now)
-        case 'validate':
-          return miss(asked, {
-            status: 'miss',
-            reason: decision.reason,
-            detail: decision.detail,
-            stale: entry,
-            flightKey,
-          })
-      }
-    }
-
-    /** An answer out of what is stored. */
-    const serve = (asked: Asked, entry: Entry, now: number): ProxyResponse => {
-      const { facts, req } = asked
-      entry.hits++
-      const age = Math.floor(currentAge(entry, now))
-      facts.ageSeconds = age
-      facts.ttlSeconds = Math.floor(freshnessLeft(entry, now))
-      const said = cacheStatus(facts, options.cacheStatus)
-      return deliver(entry, req.method, asked.marks, age, said === undefined ? [] : ['Cache-Status', said])
+      const { reason, detail } = decision
+      if (decision.use === 'validate') return miss(asked, { reason, detail, stale: entry, flightKey })
+      const { ruled } = entry.parts
+      const forced = ruled?.over === undefined ? undefined : `forced over ${ruled.over}`
+      setVerdict(asked.facts, decision.use === 'fresh' ? 'hit' : 'stale', reason, detail ?? forced)
+      if (decision.use === 'stale-and-refresh') refresh(asked, entry, flightKey)
+      return serve(asked, entry)
     }
 
     const onlyIfCached = (facts: CacheFacts): ProxyResponse => {
       const was = facts.detail === undefined ? facts.reason : `${facts.reason} ${facts.detail}`
-      set(facts, 'miss', 'only-if-cached', was)
-      delete facts.storage
-      return labelled(
-        {
-          status: 504, // RFC 9111 §5.2.1.7
-          headers: ['Content-Type', 'text/plain; charset=utf-8', 'Cache-Control', 'no-store'],
-          body: Buffer.from(
-            `revproxy: the client wants only what is cached (only-if-cached), and that is not: ${was}.\n`,
-          ),
-        },
+      setVerdict(facts, 'miss', 'only-if-cached', was)
+      // RFC 9111 §5.2.1.7
+      return label(
+        plain(
+          504,
+          `revproxy: the client wants only what is cached (only-if-cached), and that is not: ${was}.`,
+        ),
         facts,
       )
     }
 
     const miss = (asked: Asked, why: Miss): Promise<ProxyResponse> | ProxyResponse => {
-      const { req, facts, marks } = asked
-      set(facts, why.status, why.reason, why.detail)
-      if (asked.directives.has('only-if-cached')) return onlyIfCached(facts)
+      const { req, facts, marks, directives } = asked
+      setVerdict(facts, 'miss', why.reason, why.detail)
+      if (directives.has('only-if-cached')) return onlyIfCached(facts)
       if (req.method === 'HEAD') return passHead(asked, why)
-      const plain = !marks.authorization && marks.range === undefined && !asked.directives.has('no-store')
-      // Our own question takes the place of the client's conditionals only where a stored response answers them.
-      const conditional = marks.ifNoneMatch !== undefined || marks.ifModifiedSince !== undefined
-      const wish = asked.directives.has('no-cache') || asked.reuse.pragmaNoCache
-      if (plain && !wish) {
+      const wish = directives.has('no-cache') || directives.has('no-store') || asked.reuse.pragmaNoCache
+      if (options.collapse && !wish && !marks.authorization && marks.range === undefined) {
         const flight = flights.joinable(why.flightKey)
         if (flight !== undefined) return join(asked, why, flight)
+        // The client's own conditionals go to the upstream where there is nothing to validate; that answer is its own.
+        const conditional = marks.ifNoneMatch !== undefined || marks.ifModifiedSince !== undefined
         if (flights.mayShare(why.flightKey) && (!conditional || why.stale !== undefined))
           return lead(asked, why)
       }
@@ -286,31 +211,28 @@ export const cache = (options: CacheOptions): Cache => {
     const lead = async (asked: Asked, why: Miss): Promise<ProxyResponse> => {
       const flight = flights.start(why.flightKey, asked.req.exchange.id)
       const req = { ...asked.req, headers: upstreamFields(asked, why), cancel: flight.cancel }
-      fly({ ...asked, req }, why, flight)
-      const landing = await flight.wait(asked.req.cancel)
-      return answer(asked, why, landing, true)
+      void fly({ ...asked, req }, why, flight)
+      return answer(asked, why, await flight.wait(asked.req.cancel), true)
     }
 
-    /** Runs a flight to its landing and, when its body is shared, to the end of that. */
+    /** Runs a flight to its landing; never rejects. */
     const fly = async (asked: Asked, why: Miss, flight: Flight): Promise<void> => {
+      const settle = (): void => flights.settle(why.flightKey, flight)
       let landing: Landing
       try {
-        landing = await fetch(asked, why, () => flights.settle(why.flightKey, flight))
+        landing = await fetch(next, asked, why, settle)
       } catch (error) {
-        flights.settle(why.flightKey, flight)
+        settle()
         flight.fail(error)
         return
       }
       if (landing.kind === 'alone') flights.rememberUnshared(why.flightKey)
-      if (landing.kind !== 'shared' || landing.recording === undefined) {
-        // A body that is being stored is found there by whoever comes now.
-        flights.settle(why.flightKey, flight)
-      }
+      const { recording } = landing.kind === 'shared' ? landing : { recording: undefined }
+      // A body that is whole is found in the store by whoever comes now.
+      if (recording === undefined) settle()
       flight.land(landing)
-      if (landing.kind === 'shared') {
-        // Those who wait make their readers in the turn that follows the landing.
-        setImmediate(() => landing.recording?.abandonIfUnread())
-      }
+      // Those who wait make their readers in the turn that follows the landing.
+      if (recording !== undefined) setImmediate(() => recording.abandonIfUnread())
     }
 
     /** Waits for a flight of another client. */
@@ -318,211 +240,75 @@ export const cache = (options: CacheOptions): Cache => {
       const { facts, req } = asked
       facts.leader = flight.leader
       // Said already while it waits, for whoever watches.
-      set(facts, 'coalesced', 'collapsed-hit', `request ${flight.leader}`)
+      setVerdict(facts, 'coalesced', 'collapsed-hit', `request ${flight.leader}`)
+      const onMyOwn = (detail: string): Promise<ProxyResponse> => {
+        delete facts.leader
+        setVerdict(facts, 'miss', 'collapsed-failed', detail)
+        return goAlone(asked, why)
+      }
       let landing: Landing
       try {
         landing = await flight.wait(req.cancel)
       } catch (error) {
-        if (req.cancel.fired || !flight.cancel.fired) throw error
-        delete facts.leader
-        set(facts, why.status, why.reason, why.detail)
-        return goAlone(asked, why)
+        // Aborted because all others left at that moment: not this client's failure.
+        if (!req.cancel.fired && flight.cancel.fired) return onMyOwn('the others left')
+        throw error
       }
-      if (req.cancel.fired) throw new ProxyError(499, 'client-gone', 'the client left')
-      const usable =
-        landing.kind !== 'alone' &&
-        differingField(landing.entry.parts.selection, req.headers) === undefined &&
-        (landing.kind !== 'shared' || landing.recording === undefined || landing.recording.joinable)
-      if (!usable) {
-        delete facts.leader
-        set(facts, 'miss', 'collapsed-failed', landing.kind === 'alone' ? 'not for sharing' : 'varies')
-        return goAlone(asked, { ...why, status: 'miss', reason: 'collapsed-failed', detail: facts.detail })
-      }
+      if (req.cancel.fired) throw clientGone()
+      if (landing.kind === 'alone') return onMyOwn('not for sharing')
+      if (differingField(landing.entry.parts.selection, asked.selecting) !== undefined)
+        return onMyOwn('varies')
+      if (landing.kind === 'shared' && landing.recording?.joinable === false)
+        return onMyOwn('too large to share')
       return answer(asked, why, landing, false)
     }
 
     /** What one client gets of a landing. */
     const answer = (asked: Asked, why: Miss, landing: Landing, leads: boolean): ProxyResponse => {
-      const { facts, req } = asked
-      if (landing.kind === 'alone') return labelled(landing.response, facts)
-      const now = clock.now()
-      if (landing.kind === 'stood-in') {
-        set(facts, 'stale', 'stale-served-sie', facts.detail ?? why.detail)
-        return serve(asked, landing.entry, now)
+      const { facts, req, marks } = asked
+      switch (landing.kind) {
+        case 'alone':
+          return label(landing.response, facts)
+        case 'stood-in':
+          setVerdict(facts, 'stale', 'stale-served-sie', leads ? facts.detail : why.detail)
+          return serve(asked, landing.entry)
+        case 'validated':
+          if (leads) setVerdict(facts, 'revalidated', why.reason, why.detail)
+          else facts.forwardStatus = 304
+          return serve(asked, landing.entry)
+        case 'shared': {
+          const { entry, recording } = landing
+          if (!leads) facts.forwardStatus = entry.status
+          const ownQuestion = !leads || why.stale !== undefined
+          const headers = leads ? landing.head : entry.fields
+          if (recording === undefined) {
+            return ownQuestion && hasConditions(marks)
+              ? deliverAs(asked, entry, req.method)
+              : label({ status: entry.status, headers, body: entry.body }, facts)
+          }
+          if (req.cancel.fired) throw clientGone()
+          if (ownQuestion && hasConditions(marks)) return deliverArriving(asked, entry, recording)
+          return label({ status: entry.status, headers, body: recording.reader() }, facts)
+        }
       }
-      if (landing.kind === 'validated') {
-        if (leads) set(facts, 'revalidated', why.reason, why.detail)
-        else facts.forwardStatus = 304
-        return serve(asked, landing.entry, now)
-      }
-      if (!leads) facts.forwardStatus = landing.entry.status
-      if (landing.recording === undefined) {
-        return leads && !hasConditions(asked.marks)
-          ? labelled(wholeResponse(landing), facts)
-          : deliverShared(asked, landing.entry)
-      }
-      if (req.cancel.fired) throw new ProxyError(499, 'client-gone', 'the client left')
-      if (hasConditions(asked.marks)) return deliverHead(asked, landing.entry, landing.recording)
-      const headers = leads ? landing.head : landing.entry.fields
-      return labelled({ status: landing.entry.status, headers, body: landing.recording.reader() }, facts)
-    }
-
-    const deliverShared = (asked: Asked, entry: Entry): ProxyResponse => {
-      const said = cacheStatus(asked.facts, options.cacheStatus)
-      const age = Math.floor(currentAge(entry, clock.now()))
-      return deliver(
-        entry,
-        asked.req.method,
-        asked.marks,
-        age,
-        said === undefined ? [] : ['Cache-Status', said],
-      )
     }
 
     /** A conditional client of a body that still arrives: 304 if it has it already, else the whole. */
-    const deliverHead = (asked: Asked, entry: Entry, recording: Recording): ProxyResponse => {
-      const given = deliverShared({ ...asked, marks: { ...asked.marks, range: undefined } }, entry)
-      return given.status === 304 ? given : { ...given, headers: given.headers, body: recording.reader() }
+    const deliverArriving = (asked: Asked, entry: Entry, recording: Recording): ProxyResponse => {
+      const given = deliverAs(
+        { ...asked, marks: { ...asked.marks, range: undefined } },
+        entry,
+        asked.req.method,
+      )
+      return given.status === 304 ? given : { ...given, body: recording.reader() }
     }
 
     /** Forwards for this one client only; what comes is stored all the same when it may be. */
     const goAlone = async (asked: Asked, why: Miss): Promise<ProxyResponse> => {
-      const { facts } = asked
-      const landing = await fetch(
-        { ...asked, req: { ...asked.req, headers: upstreamFields(asked, why) } },
-        why,
-        () => {},
-      )
-      if (landing.kind === 'shared') {
-        flights.forgetUnshared(why.flightKey)
-        if (landing.recording === undefined) {
-          return hasConditions(asked.marks) && why.stale !== undefined
-            ? deliverShared(asked, landing.entry)
-            : labelled(wholeResponse(landing), facts)
-        }
-        return labelled(
-          { status: landing.entry.status, headers: landing.head, body: landing.recording.reader() },
-          facts,
-        )
-      }
+      const req = { ...asked.req, headers: upstreamFields(asked, why) }
+      const landing = await fetch(next, { ...asked, req }, why, () => {})
+      if (landing.kind === 'shared') flights.forgetUnshared(why.flightKey)
       return answer(asked, why, landing, true)
-    }
-
-    /** One request to the upstream on a miss, and what its answer means for the store. */
-    const fetch = async (asked: Asked, why: Miss, onStored: () => void): Promise<Landing> => {
-      const { req, facts } = asked
-      const requestedAt = clock.now()
-      let response: ProxyResponse
-      try {
-        response = await next(req)
-      } catch (error) {
-        const cause = error instanceof ProxyError && error.code !== 'client-gone' ? error : undefined
-        if (
-          cause !== undefined &&
-          cause.status >= 500 &&
-          why.stale !== undefined &&
-          standsInOnError(why.stale, asked.reuse, clock.now(), 'unreachable')
-        ) {
-          facts.detail = cause.code
-          return { kind: 'stood-in', entry: why.stale }
-        }
-        throw error
-      }
-      const receivedAt = clock.now()
-      facts.forwardStatus = response.status
-      if (why.stale !== undefined) {
-        if (response.status === 304) {
-          const validated = await onNotModified(asked, why.stale, response, { requestedAt, receivedAt })
-          if (validated !== undefined) return validated
-          return fetch(
-            { ...asked, req: { ...req, headers: unconditionalFields(req.headers) } },
-            { ...why, stale: undefined },
-            onStored,
-          )
-        }
-        if (
-          isFailureStatus(response.status) &&
-          standsInOnError(why.stale, asked.reuse, receivedAt, 'status')
-        ) {
-          dispose(response)
-          facts.detail = `upstream answered ${response.status}`
-          return { kind: 'stood-in', entry: why.stale }
-        }
-      }
-      const entry = entryOf(req, response, requestedAt, receivedAt, false)
-      const not = refusal(storableRequest(asked), entry, rules)
-      if (not !== undefined) {
-        facts.storage = not
-        return { kind: 'alone', response }
-      }
-      facts.storage = 'stored'
-      facts.storeAt = receivedAt
-      return {
-        kind: 'shared',
-        head: response.headers,
-        ...record(asked, response, entry, onStored),
-        entry: Buffer.isBuffer(response.body) ? withBody(entry, response.body) : entry,
-      }
-    }
-
-    /** A 304 to our question: the stored response, brought up to date (RFC 9111 §4.3.4). */
-    const onNotModified = async (
-      asked: Asked,
-      stale: Entry,
-      response: ProxyResponse,
-      times: { requestedAt: number; receivedAt: number },
-    ): Promise<Landing | undefined> => {
-      dispose(response)
-      if (!speaksOf(response.headers, stale)) return undefined
-      const entry = freshened(stale, endToEnd(response.headers), times)
-      asked.facts.storeAt = times.receivedAt
-      asked.facts.storage = await shelf.save(asked.key, entry)
-      asked.facts.storedAt = clock.now()
-      return { kind: 'validated', entry }
-    }
-
-    /** Keeps a body while it goes by; one that is whole already is filed at once. */
-    const record = (
-      asked: Asked,
-      response: ProxyResponse,
-      entry: Entry,
-      onStored: () => void,
-    ): { recording: Recording | undefined; settled: Promise<void> } => {
-      const { facts, key } = asked
-      const file = async (body: Buffer): Promise<void> => {
-        const wrong = incomplete(response, entry, body)
-        if (wrong !== undefined) facts.storage = wrong
-        else facts.storage = await shelf.save(key, withBody(entry, body))
-        facts.storedAt = clock.now()
-        onStored()
-      }
-      if (Buffer.isBuffer(response.body)) {
-        const { body } = response
-        if (body.length > options.maxEntryBytes) {
-          facts.storage = 'too-large'
-          onStored()
-          return { recording: undefined, settled: Promise.resolve() }
-        }
-        return { recording: undefined, settled: file(body) }
-      }
-      let done: () => void = () => {}
-      const settled = new Promise<void>((resolve) => {
-        done = resolve
-      })
-      const length = firstValue(response.headers, 'content-length')
-      const recordingOptions: RecordingOptions = {
-        maxBytes: options.maxEntryBytes,
-        expectedBytes: length === undefined ? undefined : Number(length),
-        ...room,
-        onSettled: (outcome) => {
-          if ('refusal' in outcome) {
-            facts.storage = outcome.refusal
-            onStored()
-            done()
-          } else file(outcome.body).then(done, done)
-        },
-      }
-      return { recording: new Recording(response.body, recordingOptions), settled }
     }
 
     /** HEAD is forwarded as it is; its answer may freshen the stored GET or show that it is another (RFC 9111 §4.3.5). */
@@ -531,6 +317,7 @@ export const cache = (options: CacheOptions): Cache => {
       const requestedAt = clock.now()
       const response = await next(req)
       facts.forwardStatus = response.status
+      facts.storage = 'method'
       const stored = why.stale
       if (stored !== undefined && response.status === stored.status) {
         if (headContradicts(response.headers, stored)) await shelf.drop(key, 'expired')
@@ -540,118 +327,90 @@ export const cache = (options: CacheOptions): Cache => {
             freshened(stored, endToEnd(response.headers), { requestedAt, receivedAt: clock.now() }),
           )
       }
-      facts.storage = 'method'
-      return labelled(response, facts)
+      return label(response, facts)
     }
 
-    /** Asks the upstream behind an answer that was given stale (RFC 5861 §3). */
+    /** Asks the upstream behind an answer that was given stale (RFC 5861 §3), in an exchange of its own. */
     const refresh = (asked: Asked, entry: Entry, flightKey: string): void => {
       if (closed || flights.has(flightKey) || background.size >= MAX_REFRESHES) return
       const parent = asked.req.exchange
+      const { url } = asked.req
+      const { host, scheme, clientAddress, httpVersion, requestHeaders } = parent
       const exchange = options.exchanges.open({
         cause: 'refresh',
         method: 'GET',
-        url: asked.req.url,
-        host: parent.host,
-        scheme: parent.scheme,
-        clientAddress: parent.clientAddress,
-        httpVersion: parent.httpVersion,
+        url,
+        host,
+        scheme,
+        clientAddress,
+        httpVersion,
         parent: parent.id,
-        requestHeaders: asked.req.headers,
+        requestHeaders,
       })
-      if (options.childTrace !== undefined) exchange.trace = options.childTrace(parent)
+      exchange.trace = options.childTrace?.(parent)
       const facts: CacheFacts = { status: 'miss', reason: 'expired', key: asked.key }
       exchange.cache = facts
       const flight = flights.start(flightKey, exchange.id)
-      const why: Miss = { status: 'miss', reason: 'expired', detail: undefined, stale: entry, flightKey }
-      const plain: Asked = {
-        ...asked,
-        facts,
-        reuse: { directives: new Map(), pragmaNoCache: false },
-        req: {
-          method: 'GET',
-          url: asked.req.url,
-          headers: validatingFields(asked.req.headers, entry),
-          body: undefined,
-          cancel: flight.cancel,
-          exchange,
-        },
-      }
       background.add(flight.cancel)
+      const req: ProxyRequest = {
+        method: 'GET',
+        url,
+        headers: validatingFields(asked.req.headers, entry),
+        body: undefined,
+        cancel: flight.cancel,
+        exchange,
+      }
       const end = (status: number, error?: ProxyError): void => {
         background.delete(flight.cancel)
         options.exchanges.end(exchange, status, exchange.upstream?.receivedBytes ?? 0, error)
       }
-      fly(plain, why, flight)
-      flight.wait(new Cancel()).then(
-        async (landing) => {
-          if (landing.kind === 'validated') facts.status = 'revalidated'
-          if (landing.kind === 'alone') {
-            // What may not be stored any more takes the place of nothing: the next request finds out for itself.
-            if (!isFailureStatus(landing.response.status)) await shelf.drop(asked.key, 'expired')
-            dispose(landing.response)
-          } else if (landing.kind === 'shared') {
-            landing.recording
-              ?.reader()
-              .on('error', () => {})
-              .resume()
-            await landing.settled
-          }
-          end(facts.forwardStatus ?? 0)
+      void fly(
+        {
+          ...asked,
+          facts,
+          req,
+          directives: noDirectives,
+          reuse: { directives: noDirectives, pragmaNoCache: false },
         },
-        (error: unknown) =>
-          end(0, error instanceof ProxyError ? error : new ProxyError(500, 'internal', String(error))),
+        { reason: 'expired', detail: undefined, stale: entry, flightKey },
+        flight,
       )
+      flight
+        .wait(new Cancel())
+        .then((landing) => endRefresh(asked.key, landing, facts))
+        .then(
+          () => end(facts.forwardStatus ?? 0),
+          (error: unknown) =>
+            end(0, error instanceof ProxyError ? error : new ProxyError(500, 'internal', String(error))),
+        )
+    }
+
+    const endRefresh = async (key: string, landing: Landing, facts: CacheFacts): Promise<void> => {
+      switch (landing.kind) {
+        case 'validated':
+          facts.status = 'revalidated'
+          return
+        case 'alone':
+          // What may no longer be stored must not be served from the store either.
+          if (!isFailureStatus(landing.response.status)) await shelf.drop(key, 'expired')
+          dispose(landing.response)
+          return
+        case 'shared':
+          landing.recording
+            ?.reader()
+            .on('error', () => {})
+            .resume()
+          await landing.settled
+      }
     }
 
     return handle
   }
 
-  /** A response as it would be stored. */
-  const entryOf = (
-    req: ProxyRequest,
-    response: ProxyResponse,
-    requestedAt: number,
-    receivedAt: number,
-    now: boolean,
-  ): Entry => {
-    const directives = parseCacheControl(joinedValue(response.headers, 'cache-control'))
-    const kept = storedFields(response.headers, directives)
-    // RFC 9110 §6.6.1: a response without Date gets the time of its receipt.
-    const fields = hasField(kept, 'date') ? kept : [...kept, 'Date', formatDate(receivedAt)]
-    const range =
-      response.status === 206 ? parseContentRange(firstValue(fields, 'content-range') ?? '') : undefined
-    const parts = {
-      status: response.status,
-      fields,
-      body: EMPTY,
-      requestedAt: now ? receivedAt : requestedAt,
-      receivedAt,
-      selection: selectionFor(fields, req.exchange.requestHeaders),
-      url: req.url,
-      part: range,
-      ruled,
-    }
-    const entry = new Entry(parts)
-    // What force may not touch follows the rules.
-    if (
-      ruled?.by !== 'force' ||
-      isForced(
-        {
-          method: req.method,
-          authorization: hasField(req.exchange.requestHeaders, 'authorization'),
-          directives: NO_DIRECTIVES,
-        },
-        entry,
-      )
-    )
-      return entry
-    return new Entry({ ...parts, ruled: undefined })
-  }
-
   return {
     stage,
     shelf,
+    keyFor,
     async close() {
       closed = true
       for (const cancel of [...background]) cancel.fire()
@@ -660,72 +419,18 @@ export const cache = (options: CacheOptions): Cache => {
   }
 }
 
-const EMPTY = Buffer.alloc(0)
-const NO_DIRECTIVES: Directives = new Map()
+const clientGone = (): ProxyError => new ProxyError(499, 'client-gone', 'the client left before the answer')
 
-const withBody = (entry: Entry, body: Buffer): Entry => new Entry({ ...entry.parts, body })
-
-const wholeResponse = ({ entry, head }: { entry: Entry; head: Fields }): ProxyResponse => ({
-  status: entry.status,
-  headers: head,
-  body: entry.body,
-})
-
-const hasConditions = (marks: RequestMarks): boolean =>
-  marks.ifNoneMatch !== undefined || marks.ifModifiedSince !== undefined || marks.range !== undefined
-
-const storableRequest = ({ req, marks, directives }: Asked): StorableRequest => ({
-  method: req.method,
-  authorization: marks.authorization,
-  directives,
+const plain = (status: number, message: string): ProxyResponse => ({
+  status,
+  headers: ['Content-Type', 'text/plain; charset=utf-8', 'Cache-Control', 'no-store'],
+  body: Buffer.from(`${message}\n`),
 })
 
 /** Fields of the request to the upstream on a miss: our validators when there is something to validate. */
 const upstreamFields = (asked: Asked, why: Miss): Fields =>
   why.stale === undefined ? asked.req.headers : validatingFields(asked.req.headers, why.stale)
 
-const requestWishWord = ({ directives, reuse }: Asked): string | undefined =>
-  reuse.pragmaNoCache ? 'Pragma: no-cache' : directives.has('no-cache') ? 'no-cache' : undefined
-
-const dispose = (response: ProxyResponse): void => {
-  if (response.body instanceof Readable) response.body.on('error', () => {}).destroy()
-}
-
-/** A body that does not fit what its head says of it (RFC 9111 §3.3). */
-const incomplete = (response: ProxyResponse, entry: Entry, body: Buffer): StorageReason | undefined => {
-  const length = firstValue(response.headers, 'content-length')
-  if (length !== undefined && Number(length) !== body.length) return 'incomplete'
-  const { part } = entry.parts
-  return part !== undefined && part.last - part.first + 1 !== body.length ? 'range' : undefined
-}
-
 /** What selects among the variants, as part of a flight's key. */
 const varyPart = (headers: Fields, names: readonly string[]): string =>
   names.map((name) => `${name}:${joinedValue(headers, name) ?? ''}`).join('\n')
-
-/** URIs of the same origin that Location and Content-Location name (RFC 9111 §4.4). */
-const sameOriginTargets = (req: ProxyRequest, fields: Fields): string[] => {
-  const base = cacheKey(req.exchange.scheme, req.exchange.host, req.url)
-  const keys: string[] = []
-  for (const name of ['location', 'content-location']) {
-    const value = firstValue(fields, name)
-    const url = value === undefined ? undefined : resolve(value, base)
-    if (url !== undefined && `${url.protocol}//${url.host}` === `${req.exchange.scheme}://${hostOf(base)}`) {
-      keys.push(cacheKey(req.exchange.scheme, req.exchange.host, url.pathname + url.search))
-    }
-  }
-  return keys
-}
-
-const hostOf = (key: string): string => resolve(key, key)?.host ?? ''
-
-const contentLocationIsSelf = (req: ProxyRequest, fields: Fields): boolean => {
-  const value = firstValue(fields, 'content-location')
-  if (value === undefined) return false
-  const base = cacheKey(req.exchange.scheme, req.exchange.host, req.url)
-  const [named, own] = [resolve(value, base), resolve(base, base)]
-  return named !== undefined && own !== undefined && named.href === own.href
-}
-
-const resolve = (value: string, base: string): URL | undefined =>
-  URL.canParse(value, base) ? new URL(value, base) : undefined

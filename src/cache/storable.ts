@@ -21,6 +21,10 @@ export interface StorageRules {
   readonly shared: boolean
   /** `--cache-mode force`. */
   readonly force: boolean
+  /** force concerns what belongs to one user too, `--force-private`. */
+  readonly forcePrivate: boolean
+  /** false: `--no-cache-cookies`. */
+  readonly storeCookies: boolean
   readonly maxEntryBytes: number
 }
 
@@ -41,7 +45,7 @@ export const refusal = (
   rules: StorageRules,
 ): StorageReason | undefined => {
   const { status, fields, directives } = entry
-  if (rules.force && isForced(req, entry)) return tooLarge(fields, rules)
+  if (rules.force && isForced(req, entry, rules)) return tooLarge(fields, rules)
   if (req.method !== 'GET' && !storablePost(req, entry)) return 'method'
   if (status === 304) return 'not-modified'
   if (directives.has('must-understand')) {
@@ -60,21 +64,25 @@ export const refusal = (
       return 'authorization'
     }
   }
+  if (!rules.storeCookies && hasField(fields, 'set-cookie')) return 'set-cookie-policy' // RFC 9111 §7.3 leaves it to us
   if (varyNames(fields) === '*') return 'vary-star' // RFC 9111 §4.1
   if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
   if (status === 206 && !soundPart(fields)) return 'range'
   return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
 }
 
-/** Force concerns GET and HEAD answered with 2xx; what belongs to one user stays out (DESIGN §2). */
-export const isForced = (req: StorableRequest, entry: Entry): boolean =>
+/** Force concerns GETs answered with 2xx; what belongs to one user stays out unless asked for (DESIGN §2). */
+export const isForced = (
+  req: StorableRequest,
+  entry: Entry,
+  { forcePrivate }: Pick<StorageRules, 'forcePrivate'>,
+): boolean =>
   req.method === 'GET' &&
   entry.status >= 200 &&
   entry.status < 300 &&
   entry.status !== 206 &&
   entry.parts.ruled?.by === 'force' &&
-  !req.authorization &&
-  !hasField(entry.fields, 'set-cookie') &&
+  (forcePrivate || (!req.authorization && !hasField(entry.fields, 'set-cookie'))) &&
   varyNames(entry.fields) !== '*' &&
   !/^text\/event-stream/i.test(firstValue(entry.fields, 'content-type') ?? '')
 

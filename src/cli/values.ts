@@ -7,6 +7,7 @@ import type {
   AdminAddress,
   CacheBackend,
   HeaderEdit,
+  KeyRule,
   Rate,
   RateBy,
   Target,
@@ -266,3 +267,18 @@ export const parseListenHost = (text: string): string => {
   if (!/^[\w.:%-]+$/.test(given)) throw new BadValue('an address such as 127.0.0.1, ::1 or 0.0.0.0')
   return given
 }
+
+/** `-query:utm_*,+header:x-tenant,-cookie:_ga` */
+export const parseKeyRules = (text: string): readonly KeyRule[] =>
+  text
+    .split(',')
+    .map((rule) => rule.trim())
+    .filter((rule) => rule !== '')
+    .map((rule) => {
+      const match = /^([+-])(query|header|cookie):([^\s,]+)$/i.exec(rule)
+      if (match === null) {
+        throw new BadValue('rules such as -query:utm_*, +header:x-tenant, -header:user-agent or +cookie:plan, between commas')
+      }
+      const kind = match[2]!.toLowerCase() as KeyRule['kind']
+      return { sign: match[1] as KeyRule['sign'], kind, name: kind === 'header' ? match[3]!.toLowerCase() : match[3]! }
+    })

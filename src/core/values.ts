@@ -53,3 +53,10 @@ export interface AdminAddress {
   readonly host: string | undefined
   readonly port: number
 }
+
+/** One rule of `--cache-key`: what counts in the key (`+`) or does not (`-`). `*` in a name stands for anything. */
+export interface KeyRule {
+  readonly sign: '+' | '-'
+  readonly kind: 'query' | 'header' | 'cookie'
+  readonly name: string
+}

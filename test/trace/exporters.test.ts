@@ -6,12 +6,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import type { TraceEndpoint } from '../../src/core/values.ts'
 import { Exchange } from '../../src/core/exchange.ts'
+import type { TraceEndpoint } from '../../src/core/values.ts'
 import type { SpanRecord } from '../../src/observe/spans.ts'
 import { continueTrace } from '../../src/trace/context.ts'
 import { type Delivery, QUEUE_SPANS } from '../../src/trace/exporter.ts'
 import { type TraceExporterOptions, traceExporters } from '../../src/trace/exporters.ts'
+import { gate } from '../support/client.ts'
 import { decodeMessage, decodeStruct, type JaegerBatch, jaegerBatch, type Struct } from '../support/thrift.ts'
 
 const T = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -54,15 +55,6 @@ const exchange = (change: { url?: string; sampled?: boolean } = {}): Exchange =>
   return made
 }
 const SPANS = 2
-
-/** A promise that somebody else resolves (Promise.withResolvers, which Node 20 lacks). */
-const gate = () => {
-  let resolve: () => void = () => {}
-  const promise = new Promise<void>((done) => {
-    resolve = done
-  })
-  return { promise, resolve: () => resolve() }
-}
 
 interface Running extends ReturnType<typeof traceExporters> {
   readonly problems: string[]
@@ -275,7 +267,7 @@ const agent = async (t: TestContext, family: 'udp4' | 'udp6' = 'udp4') => {
     const { name, body } = decodeMessage(packet)
     assert.equal(name, 'emitBatch')
     batches.push(jaegerBatch(body[1] as Struct))
-    arrived.resolve()
+    arrived.open()
     arrived = gate()
   })
   socket.bind(0, family === 'udp4' ? '127.0.0.1' : '::1')
@@ -375,7 +367,7 @@ test('spans go out by themselves, without a close', async (t) => {
   const arrived = [gate(), gate()]
   const collector = await endpoint(t, (res, { url }) => {
     res.end()
-    arrived[url === '/v1/traces' ? 0 : 1]!.resolve()
+    arrived[url === '/v1/traces' ? 0 : 1]!.open()
   })
   const receiver = await agent(t)
   const exporters = start(t, [
@@ -487,7 +479,7 @@ for (const [kind, of] of [
 ] as const) {
   test(`what waits for an ${kind} endpoint that hangs is bounded, and the rest counted`, async (t) => {
     const reached = gate()
-    const { port } = await endpoint(t, () => reached.resolve())
+    const { port } = await endpoint(t, () => reached.open())
     const exporters = start(t, [of(port)])
     exporters.end()
     await reached.promise
@@ -566,7 +558,7 @@ test('spans that end while the exporter loads are kept, up to the bound', async 
   for (let i = 0; i < 2000; i++) exporters.end()
   assert.equal(given.length, 0)
   assert.equal(exporters.dropped(), 2000 * SPANS - QUEUE_SPANS)
-  loaded.resolve()
+  loaded.open()
   await exporters.close(100)
   assert.equal(given.length, QUEUE_SPANS)
 })

@@ -178,7 +178,7 @@ test('a 429 is a server span without error and the decision', () => {
 const ends: ReadonlyArray<{
   name: string
   ended: Partial<NonNullable<Exchange['ended']>>
-  upstream?: Partial<NonNullable<Exchange['upstream']>> | undefined
+  upstream?: { status?: number | undefined; endedAt?: number | undefined }
   /** Status, error.type and names of the events of the server span. */
   server: readonly [SpanRecord['status'], string | undefined, string[]]
   client?: readonly [SpanRecord['status'], string | undefined, string[]]

@@ -1,0 +1,86 @@
+/** A request as the cache looks at it, and the words that its verdict is written in. */
+import type { Clock } from '../core/clock.ts'
+import type { CacheFacts, CacheStatus, Exchange } from '../core/exchange.ts'
+import type { Exchanges } from '../core/exchanges.ts'
+import type { Reason } from '../core/reasons.ts'
+import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
+import type { Directives } from '../http/cache-control.ts'
+import { type CacheStatusDetail, cacheStatus } from './cache-status.ts'
+import type { Entry } from './entry.ts'
+import type { RequestMarks } from './key.ts'
+import type { KeyRules } from './key-rules.ts'
+import type { ReuseRequest } from './reuse.ts'
+import type { Store } from './store/store.ts'
+
+/** What the cache is made of. */
+export interface CacheOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly exchanges: Exchanges
+  readonly mode: 'rfc' | 'force'
+  /** `--ttl`. */
+  readonly ttlMs: number | undefined
+  readonly maxEntryBytes: number
+  /** Bytes that all bodies on their way into the store may take together. */
+  readonly roomBytes: number
+  readonly cacheStatus: CacheStatusDetail
+  /** Fields whose values are secret. */
+  readonly concealed: (name: string) => boolean
+  /** Ids for a refresh behind a stale answer. */
+  readonly childTrace?: ((parent: Exchange) => Exchange['trace']) | undefined
+  /** `--cache-key`. */
+  readonly keyRules?: KeyRules | undefined
+  /** false: every miss goes to the upstream by itself. */
+  readonly collapse: boolean
+  /** Responses with Set-Cookie are stored. */
+  readonly storeCookies: boolean
+  /** false: the cache of a single user. */
+  readonly shared: boolean
+  /** force concerns what belongs to one user too. */
+  readonly forcePrivate: boolean
+  /** PURGE is ours. */
+  readonly purge: boolean
+}
+
+/** A request with what the cache has read of it. */
+export interface Asked {
+  readonly req: ProxyRequest
+  readonly key: string
+  readonly marks: RequestMarks
+  readonly directives: Directives
+  readonly reuse: ReuseRequest
+  readonly facts: CacheFacts
+  /** The client's fields as Vary sees them. */
+  readonly selecting: Fields
+}
+
+/** Why a request is forwarded, and the stored response it may be validated against. */
+export interface Miss {
+  readonly reason: Reason
+  readonly detail: string | undefined
+  readonly stale: Entry | undefined
+  /** What flights are filed under: the key and what selects among variants. */
+  readonly flightKey: string
+}
+
+/** Writes the verdict. */
+export const setVerdict = (facts: CacheFacts, status: CacheStatus, reason: Reason, detail?: string): void => {
+  facts.status = status
+  facts.reason = reason
+  if (detail === undefined) delete facts.detail
+  else facts.detail = detail
+}
+
+/** Puts Cache-Status on an answer that comes from the upstream. */
+export const labelled = (
+  response: ProxyResponse,
+  facts: CacheFacts,
+  how: CacheStatusDetail,
+): ProxyResponse => {
+  const said = cacheStatus(facts, how)
+  return said === undefined ? response : { ...response, headers: [...response.headers, 'Cache-Status', said] }
+}
+
+/** Whether a client asks on conditions, or for a part: a whole 200 is not all it understands. */
+export const hasConditions = (marks: RequestMarks): boolean =>
+  marks.ifNoneMatch !== undefined || marks.ifModifiedSince !== undefined || marks.range !== undefined

@@ -1,0 +1,235 @@
+/** The upstream's side of the cache: one request on a miss, and what its answer means for what is stored. */
+import { Readable } from 'node:stream'
+import { ProxyError } from '../core/errors.ts'
+import type { StorageReason } from '../core/reasons.ts'
+import type { Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
+import { parseCacheControl } from '../http/cache-control.ts'
+import { formatDate } from '../http/date.ts'
+import { endToEnd, firstValue, hasField, joinedValue } from '../http/fields.ts'
+import { parseContentRange } from '../http/range.ts'
+import type { Asked, CacheOptions, Miss } from './asked.ts'
+import { Entry, type StoredParts } from './entry.ts'
+import type { Landing } from './flights.ts'
+import { Recording, recordingRoom } from './recording.ts'
+import { isFailureStatus, standsInOnError } from './reuse.ts'
+import { type Shelf, selectionFor } from './shelf.ts'
+import { isForced, refusal, type StorableRequest, type StorageRules, storedFields } from './storable.ts'
+import { freshened, speaksOf, unconditionalFields } from './validation.ts'
+
+const FORCE_TTL_SECONDS = 60
+const empty = Buffer.alloc(0)
+
+/** What fetching gives. */
+export interface Fetching {
+  /** Asks the upstream. `onStored` is called once the body can be found in the store, or never will be. */
+  fetch(next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing>
+  /** Stores the answer to a POST that may serve later GETs; gives what the client gets. */
+  keepPost(asked: Asked, response: ProxyResponse): ProxyResponse
+}
+
+/** Fetches on behalf of the stage. */
+export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
+  const { clock, shared } = options
+  const room = recordingRoom(options.roomBytes)
+  const rules: StorageRules = {
+    shared,
+    force: options.mode === 'force',
+    forcePrivate: options.forcePrivate,
+    storeCookies: options.storeCookies,
+    maxEntryBytes: options.maxEntryBytes,
+  }
+  const { ttlMs } = options
+
+  /** A response as it would be stored, still without its body. */
+  const entryOf = (
+    asked: Asked,
+    response: ProxyResponse,
+    times: { requestedAt: number; receivedAt: number },
+  ): Entry => {
+    const directives = parseCacheControl(joinedValue(response.headers, 'cache-control'))
+    const kept = storedFields(response.headers, directives)
+    // RFC 9110 §6.6.1: a response without Date gets the time of its receipt.
+    const fields = hasField(kept, 'date') ? kept : [...kept, 'Date', formatDate(times.receivedAt)]
+    const range =
+      response.status === 206 ? parseContentRange(firstValue(fields, 'content-range') ?? '') : undefined
+    const parts: StoredParts = {
+      status: response.status,
+      fields,
+      body: empty,
+      ...times,
+      selection: selectionFor(fields, asked.selecting, options.keyRules?.ignored),
+      url: asked.req.url,
+      part: range,
+    }
+    const byTtl = ttlMs === undefined ? undefined : { seconds: ttlMs / 1000, by: 'ttl' as const }
+    if (!rules.force) return new Entry({ ...parts, ruled: byTtl })
+    const forced = new Entry({
+      ...parts,
+      ruled: { seconds: byTtl?.seconds ?? FORCE_TTL_SECONDS, by: 'force' },
+    })
+    // What force may not touch follows the rules.
+    return isForced(storableRequest(asked), forced, rules) ? forced : new Entry(parts)
+  }
+
+  /** What force overrides, for the log and every answer made of it. */
+  const overridden = (asked: Asked, entry: Entry): StorageReason | undefined => {
+    if (entry.parts.ruled?.by !== 'force') return undefined
+    const { ruled: _, ...plain } = entry.parts
+    return refusal(storableRequest(asked), new Entry(plain), { ...rules, force: false })
+  }
+
+  /** Keeps a body while it goes by; one that is whole already is filed at once. */
+  const record = (
+    asked: Asked,
+    response: ProxyResponse,
+    entry: Entry,
+    onStored: () => void,
+  ): { recording: Recording | undefined; settled: Promise<void> } => {
+    const { facts, key } = asked
+    const file = async (body: Buffer): Promise<void> => {
+      const wrong = misfit(response, entry, body)
+      facts.storage = wrong ?? (await shelf.save(key, withBody(entry, body)))
+      facts.storedAt = clock.now()
+      onStored()
+    }
+    const { body } = response
+    if (Buffer.isBuffer(body)) {
+      if (body.length <= options.maxEntryBytes) return { recording: undefined, settled: file(body) }
+      facts.storage = 'too-large'
+      onStored()
+      return { recording: undefined, settled: Promise.resolve() }
+    }
+    let done: () => void = () => {}
+    const settled = new Promise<void>((resolve) => {
+      done = resolve
+    })
+    const length = firstValue(response.headers, 'content-length')
+    const recording = new Recording(body, {
+      maxBytes: options.maxEntryBytes,
+      expectedBytes: length === undefined ? undefined : Number(length),
+      ...room,
+      onSettled: (outcome) => {
+        if ('refusal' in outcome) {
+          facts.storage = outcome.refusal
+          onStored()
+          done()
+        } else file(outcome.body).then(done, done)
+      },
+    })
+    return { recording, settled }
+  }
+
+  /** A 304 to our question: the stored response, brought up to date (RFC 9111 §4.3.4). */
+  const onNotModified = async (
+    asked: Asked,
+    stale: Entry,
+    response: ProxyResponse,
+    times: { requestedAt: number; receivedAt: number },
+  ): Promise<Landing | undefined> => {
+    dispose(response)
+    if (!speaksOf(response.headers, stale)) return undefined
+    const entry = freshened(stale, endToEnd(response.headers), times)
+    asked.facts.storeAt = times.receivedAt
+    asked.facts.storage = await shelf.save(asked.key, entry)
+    asked.facts.storedAt = clock.now()
+    return { kind: 'validated', entry }
+  }
+
+  const fetch = async (next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing> => {
+    const { req, facts } = asked
+    const { stale } = why
+    const requestedAt = clock.now()
+    let response: ProxyResponse
+    try {
+      response = await next(req)
+    } catch (error) {
+      // RFC 9111 §4.2.4: a stale answer goes before an error where nothing forbids it.
+      if (
+        stale !== undefined &&
+        isUnreachable(error) &&
+        standsInOnError(stale, asked.reuse, clock.now(), 'unreachable', shared)
+      ) {
+        facts.detail = error.code
+        return { kind: 'stood-in', entry: stale }
+      }
+      throw error
+    }
+    const times = { requestedAt, receivedAt: clock.now() }
+    facts.forwardStatus = response.status
+    if (stale !== undefined) {
+      if (response.status === 304) {
+        const validated = await onNotModified(asked, stale, response, times)
+        if (validated !== undefined) return validated
+        // It speaks of another response than the one that is stored: ask for the whole.
+        const whole: ProxyRequest = { ...req, headers: unconditionalFields(req.headers) }
+        return fetch(next, { ...asked, req: whole }, { ...why, stale: undefined }, onStored)
+      }
+      if (
+        isFailureStatus(response.status) &&
+        standsInOnError(stale, asked.reuse, times.receivedAt, 'status', shared)
+      ) {
+        dispose(response)
+        facts.detail = `upstream answered ${response.status}`
+        return { kind: 'stood-in', entry: stale }
+      }
+    }
+    const entry = entryOf(asked, response, times)
+    const not = refusal(storableRequest(asked), entry, rules)
+    if (not !== undefined) {
+      facts.storage = not
+      return { kind: 'alone', response }
+    }
+    const over = overridden(asked, entry)
+    const kept =
+      over === undefined ? entry : new Entry({ ...entry.parts, ruled: { ...entry.parts.ruled!, over } })
+    if (over !== undefined) facts.detail = [facts.detail, `forced over ${over}`].filter(Boolean).join(', ')
+    facts.storage = 'stored'
+    facts.storeAt = times.receivedAt
+    return {
+      kind: 'shared',
+      head: response.headers,
+      ...record(asked, response, kept, onStored),
+      entry: Buffer.isBuffer(response.body) ? withBody(kept, response.body) : kept,
+    }
+  }
+
+  return {
+    fetch,
+    keepPost(asked, response) {
+      const now = clock.now()
+      // Not the time of the request: that lies before the invalidation which it caused itself.
+      const entry = entryOf(asked, response, { requestedAt: now, receivedAt: now })
+      asked.facts.storage = refusal(storableRequest(asked), entry, rules) ?? 'stored'
+      if (asked.facts.storage !== 'stored') return response
+      const { recording } = record(asked, response, entry, () => {})
+      return recording === undefined ? response : { ...response, body: recording.reader() }
+    },
+  }
+}
+
+/** Ends a body that nobody reads. */
+export const dispose = (response: ProxyResponse): void => {
+  if (response.body instanceof Readable) response.body.on('error', () => {}).destroy()
+}
+
+const isUnreachable = (error: unknown): error is ProxyError =>
+  error instanceof ProxyError &&
+  error.status >= 500 &&
+  error.code !== 'internal' &&
+  !error.code.startsWith('queue')
+
+const withBody = (entry: Entry, body: Buffer): Entry => new Entry({ ...entry.parts, body })
+
+const storableRequest = ({ req, marks, directives }: Asked): StorableRequest => ({
+  method: req.method,
+  authorization: marks.authorization,
+  directives,
+})
+
+/** Why a body does not fit what its head says of it (RFC 9111 §3.3). */
+const misfit = (response: ProxyResponse, entry: Entry, body: Buffer): StorageReason | undefined => {
+  const length = firstValue(response.headers, 'content-length')
+  if (length !== undefined && Number(length) !== body.length) return 'incomplete'
+  const { part } = entry.parts
+  return part !== undefined && part.last - part.first + 1 !== body.length ? 'range' : undefined
+}
