@@ -1,12 +1,15 @@
 /** The assembly: options → the order of stages and the list of observers. */
+import { cacheRoutes } from './admin/cache-routes.ts'
 import { startAdmin } from './admin/server.ts'
-import { type Cache, cache } from './cache/stage.ts'
+import { cacheHandle } from './cache/handle.ts'
 import { keyRules } from './cache/key-rules.ts'
+import { type Cache, cache } from './cache/stage.ts'
 import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
 import { type Clock, systemClock } from './core/clock.ts'
 import { Exchanges } from './core/exchanges.ts'
 import { compose, type Observer, type Stage } from './core/types.ts'
+import { keyHistory } from './observe/key-history.ts'
 import { metrics } from './observe/metrics.ts'
 import { redactor } from './observe/redact.ts'
 import { routes } from './observe/routes.ts'
@@ -73,9 +76,11 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     spansDropped: () => tracing?.exporters.dropped() ?? 0,
     logLinesDropped: () => deps.linesDropped?.() ?? 0,
   })
+  const history = keyHistory()
   const exchanges = new Exchanges({
     observers: [
       measured.observer,
+      ...(options.admin === undefined ? [] : [history.observer]),
       ...(tracing === undefined ? [] : [tracing.exporters.observer]),
       ...deps.observers,
     ],
@@ -100,7 +105,9 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       }),
     )
   }
-  const host = options.host
+  const { host } = options
+  const rules = keyRules(options['cache-key'])
+  const concealed = (name: string): boolean => redact.value(name, 'x') !== 'x'
   const cached =
     store === undefined
       ? undefined
@@ -113,13 +120,13 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
           maxEntryBytes: options['cache-max-entry'],
           roomBytes: options['cache-size'],
           cacheStatus: options['cache-status'] ?? (host === undefined || isLoopback(host) ? 'full' : 'basic'),
-          keyRules: keyRules(options['cache-key']),
+          keyRules: rules,
           collapse: !options['no-collapse'],
           storeCookies: !options['no-cache-cookies'],
           shared: !options.private,
           forcePrivate: options['force-private'],
           purge: options.purge,
-          concealed: (name) => redact.value(name, 'x') !== 'x',
+          concealed,
           childTrace: (parent) => (parent.trace === undefined ? undefined : childTrace(parent.trace)),
         })
   if (cached !== undefined) {
@@ -159,6 +166,18 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     clock,
   })
   const { metrics: metricsPath } = options
+  const handleOf = (cached: Cache) =>
+    cacheHandle({
+      shelf: cached.shelf,
+      clock,
+      keyFor: cached.keyFor,
+      keyRules: rules,
+      shared: !options.private,
+      concealed,
+      redact: redact.fields,
+      history: history.of,
+      origin: () => `http://localhost:${edge.port}`,
+    })
   let draining = false
   const edge: Edge = await startEdge({
     hosts: host === undefined ? LOOPBACK : host === 'localhost' ? LOOPBACK : [host],
@@ -194,7 +213,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
         tryNext: !options.adminGiven,
         scrape: (accept) => measured.scrape(accept),
         draining: () => draining,
-        routes: [],
+        routes: cached === undefined ? [] : cacheRoutes(handleOf(cached)),
       })
     }
   } catch (error) {

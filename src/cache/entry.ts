@@ -4,9 +4,9 @@
  */
 import type { StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
-import { type Directives, parseCacheControl, parseTargeted } from '../http/cache-control.ts'
+import { type Directives, MAX_DELTA, parseCacheControl, parseTargeted } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
-import { allValues, firstValue, joinedValue } from '../http/fields.ts'
+import { allValues, firstValue, joinedValue, trimOws } from '../http/fields.ts'
 import type { Part } from '../http/range.ts'
 import type { Selection } from '../http/vary.ts'
 
@@ -44,7 +44,7 @@ export class Entry {
   #targeted: Directives | undefined | null = null
   #dateAt: number | undefined
   #etag: string | undefined | null = null
-  #lifetime: unknown
+  #lifetimes: { shared?: unknown; single?: unknown } = {}
   /** Times it was served, for listings. Not stored. */
   hits = 0
 
@@ -88,22 +88,27 @@ export class Entry {
   }
 
   get etag(): string | undefined {
-    if (this.#etag === null) this.#etag = firstValue(this.parts.fields, 'etag')
+    if (this.#etag === null) this.#etag = firstValue(this.parts.fields, 'etag') || undefined
     return this.#etag
   }
 
   get lastModified(): string | undefined {
-    return firstValue(this.parts.fields, 'last-modified')
+    return firstValue(this.parts.fields, 'last-modified') || undefined
   }
 
   get hasValidator(): boolean {
     return this.etag !== undefined || this.lastModified !== undefined
   }
 
-  /** Keeps what `make` gives on the first call; the lifetime does not change while the entry lives. */
-  memoLifetime<T>(make: (entry: Entry) => T): T {
-    this.#lifetime ??= make(this)
-    return this.#lifetime as T
+  /** Bytes of the whole that this is, or is a part of; undefined when that is not known. */
+  get total(): number | undefined {
+    return this.parts.part === undefined ? this.parts.body.length : this.parts.part.total
+  }
+
+  /** Keeps what `make` gives on the first call for this kind of cache; it does not change while the entry lives. */
+  memoLifetime<T>(kind: 'shared' | 'single', make: (entry: Entry) => T): T {
+    this.#lifetimes[kind] ??= make(this)
+    return this.#lifetimes[kind] as T
   }
 
   /** Bytes in memory: body, fields and a little for the rest. */
@@ -115,8 +120,11 @@ export class Entry {
   }
 }
 
-/** `Age` as a number of seconds: the first member of the first line, digits only; anything else is not there. */
+/**
+ * `Age` as a number of seconds: the first member of the first line, digits only; anything else is not there
+ * (RFC 9111 §5.1).
+ */
 export const ageField = (fields: Fields): number => {
-  const first = allValues(fields, 'age')[0]?.split(',', 1)[0]?.trim()
-  return first !== undefined && /^\d+$/.test(first) ? Math.min(Number(first), 2 ** 31) : 0
+  const first = trimOws(allValues(fields, 'age')[0]?.split(',', 1)[0] ?? '')
+  return /^\d+$/.test(first) ? Math.min(Number(first), MAX_DELTA) : 0
 }

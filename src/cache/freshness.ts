@@ -32,7 +32,7 @@ const HEURISTIC_MAX_SECONDS = 24 * 3600
 
 /** The freshness lifetime (RFC 9111 §4.2.1); the first that is there counts. */
 export const lifetime = (entry: Entry, shared = true): Lifetime =>
-  entry.memoLifetime((e) => workOut(e, shared))
+  entry.memoLifetime(shared ? 'shared' : 'single', (e) => workOut(e, shared))
 
 const workOut = (entry: Entry, shared: boolean): Lifetime => {
   const { ruled } = entry.parts
@@ -62,7 +62,6 @@ const workOut = (entry: Entry, shared: boolean): Lifetime => {
 
 const heuristic = (entry: Entry): Lifetime | undefined => {
   if (!heuristicStatuses.has(entry.status) && !entry.directives.has('public')) return undefined // RFC 9111 §4.2.2
-  if (entry.directives.has('no-cache')) return undefined
   const modified = firstValue(entry.fields, 'last-modified')
   const at = modified === undefined ? undefined : parseDate(modified, entry.parts.receivedAt)
   if (at === undefined || at >= entry.dateAt) return undefined
@@ -82,7 +81,7 @@ export interface AgeTerms {
 export const ageTerms = (entry: Entry, now: number): AgeTerms => {
   const { requestedAt, receivedAt } = entry.parts
   const apparent = Math.max(0, (receivedAt - entry.dateAt) / 1000)
-  const delay = (receivedAt - requestedAt) / 1000
+  const delay = Math.max(0, (receivedAt - requestedAt) / 1000)
   const corrected = Math.max(apparentWithoutJitter(apparent), ageField(entry.fields) + delay)
   const resident = Math.max(0, (now - receivedAt) / 1000)
   return { apparent, corrected, resident, current: corrected + resident }

@@ -187,5 +187,8 @@ export const selectionFor = (
 ): Selection => {
   const names = varyNames(responseFields)
   if (names === '*') return []
-  return selectionOf(requestHeaders, ignored === undefined ? names : names.filter((name) => !ignored.has(name)))
+  return selectionOf(
+    requestHeaders,
+    ignored === undefined ? names : names.filter((name) => !ignored.has(name)),
+  )
 }

@@ -76,6 +76,53 @@ const flagTexts = (command: Command, flag: string): readonly string[] => {
   return value === false ? [] : value === true ? ['true'] : (value as string[])
 }
 
+/** Commands that talk to a running proxy. */
+const addAdminCommands = (
+  program: Command,
+  env: NodeJS.ProcessEnv,
+  set: (work: () => Promise<number>) => void,
+): void => {
+  const shared = (command: Command): Command =>
+    command
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .helpOption('-h, --help', 'print this help')
+      .option('--admin <port|host:port>', 'admin listener of the running proxy (default: 9900)')
+      .option('--json', 'print JSON')
+      .option('--color <auto|always|never>', 'colours', 'auto')
+  const header = (text: string, before: string[] | undefined): string[] => [...(before ?? []), text]
+  const explain = shared(program.command('explain <url>'))
+    .description('say why a request to a running proxy is a hit or a miss')
+    .option('-H, --header <"Name: value">', 'a field of the request; repeatable', header)
+    .option('-X, --method <method>', 'its method', 'GET')
+  explain.action((url: string) => {
+    const { method, header: headers = [], ...flags } = explain.opts()
+    set(async () => (await import('./cache.ts')).explainRequest(url, method, headers, flags, env))
+  })
+  const cache = program
+    .command('cache')
+    .description('list, show or purge what a running proxy has stored')
+    .helpOption('-h, --help', 'print this help')
+  const list = shared(cache.command('ls [prefix]')).description('what is stored, under a path or URL')
+  list.action((prefix: string | undefined) =>
+    set(async () => (await import('./cache.ts')).listCache(prefix, list.opts(), env)),
+  )
+  const show = shared(cache.command('get <url>'))
+    .description('one stored response')
+    .option('-H, --header <"Name: value">', 'a field of the request, to select a variant; repeatable', header)
+  show.action((url: string) => {
+    const { header: headers = [], ...flags } = show.opts()
+    set(async () => (await import('./cache.ts')).getCache(url, headers, flags, env))
+  })
+  const purge = shared(cache.command('purge [what]'))
+    .description('forget a path or URL, all that begins so (ending in *), or everything')
+    .option('--all', 'everything')
+  purge.action((what: string | undefined) => {
+    const { all = false, ...flags } = purge.opts()
+    set(async () => (await import('./cache.ts')).purgeCache(what, all, flags, env))
+  })
+}
+
 /** Runs the program. Gives the exit code; never rejects. */
 export const main = async (
   argv: readonly string[],
@@ -96,7 +143,9 @@ export const main = async (
   }
   configure(program)
     .description("A developer's reverse proxy: caches, and says why not; limits, measures and traces.")
-    .usage('[target] [options]\n       revproxy demo [options]')
+    .usage(
+      '[target] [options]\n       revproxy demo [options]\n       revproxy explain <url> [-H "Name: value"]\n       revproxy cache ls|get|purge',
+    )
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .argument('[target]', 'the upstream, such as http://localhost:3000')
@@ -118,6 +167,9 @@ Examples:
     .helpOption('-h, --help', 'print this help')
     .option('--backend-only', 'run the demo backend alone, on --host and --port (default: 3000)')
     .action(() => start(demo, undefined, true, demo.getOptionValue('backendOnly') === true))
+  addAdminCommands(program, env, (work) => {
+    run = work
+  })
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return (await run?.()) ?? exitCodes.fine

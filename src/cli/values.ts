@@ -277,8 +277,14 @@ export const parseKeyRules = (text: string): readonly KeyRule[] =>
     .map((rule) => {
       const match = /^([+-])(query|header|cookie):([^\s,]+)$/i.exec(rule)
       if (match === null) {
-        throw new BadValue('rules such as -query:utm_*, +header:x-tenant, -header:user-agent or +cookie:plan, between commas')
+        throw new BadValue(
+          'rules such as -query:utm_*, +header:x-tenant, -header:user-agent or +cookie:plan, between commas',
+        )
       }
       const kind = match[2]!.toLowerCase() as KeyRule['kind']
-      return { sign: match[1] as KeyRule['sign'], kind, name: kind === 'header' ? match[3]!.toLowerCase() : match[3]! }
+      return {
+        sign: match[1] as KeyRule['sign'],
+        kind,
+        name: kind === 'header' ? match[3]!.toLowerCase() : match[3]!,
+      }
     })

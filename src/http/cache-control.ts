@@ -1,28 +1,50 @@
 /** Cache directives of requests and responses (RFC 9111 §5.2), and of CDN-Cache-Control (RFC 9213). */
-import { listMembers } from './fields.ts'
+import type { Fields } from '../core/types.ts'
+import { joinedValue, listMembers, trimOws } from './fields.ts'
 import { parseDictionary } from './structured.ts'
 
 /** Largest delta-seconds we calculate with (RFC 9111 §1.2.2). */
 export const MAX_DELTA = 2 ** 31
 
-/** Names in lower case; a directive without an argument has `true`. The first of several of one name counts. */
+/** Names in lower case; a directive without an argument has `true`. */
 export type Directives = ReadonlyMap<string, string | true>
 
 const none: Directives = new Map()
 
-/** Directives of all the lines of a Cache-Control field, joined; never throws: what cannot be read is left out. */
+const MEMBER = /^([!#$%&'*+\-.^_`|~0-9a-z]+)(.*)$/is
+/** Directives that permit something: where they are malformed they are not there. */
+const permissive: ReadonlySet<string> = new Set(['public', 'must-understand', 'immutable'])
+/** Directives whose argument names fields. */
+const qualified: ReadonlySet<string> = new Set(['no-cache', 'private'])
+
+/**
+ * Directives of all the lines of a Cache-Control field, joined. Never throws; what is malformed is read the strict way:
+ * `private; max-age=60` is private, and `max-age =60` has no argument that is a number.
+ */
 export const parseCacheControl = (value: string | undefined): Directives => {
   if (value === undefined) return none
   const directives = new Map<string, string | true>()
   for (const member of listMembers(value)) {
-    const equals = member.indexOf('=')
-    // RFC 9111 §5.2: names are case-insensitive; white space around "=" is not allowed and makes another name of it.
-    const name = (equals === -1 ? member : member.slice(0, equals)).toLowerCase()
-    if (directives.has(name)) continue
-    directives.set(name, equals === -1 ? true : unquote(member.slice(equals + 1)))
+    const match = MEMBER.exec(member)
+    if (match === null) continue
+    const name = match[1]!.toLowerCase() // RFC 9111 §5.2: names are case-insensitive
+    const rest = match[2]!
+    const malformed = rest !== '' && !/^=[^ \t]/.test(rest) // RFC 9111 §5.2: no white space around "="
+    if (malformed && permissive.has(name)) continue
+    const argument = rest === '' ? true : malformed ? ` ${rest}` : unquote(rest.slice(1))
+    const before = directives.get(name)
+    if (before === undefined) directives.set(name, argument)
+    // RFC 9111 §4.2.1: of several the first counts. Of several that name fields all do, and one without wins.
+    else if (qualified.has(name))
+      directives.set(name, before === true || argument === true ? true : `${before},${argument}`)
   }
   return directives
 }
+
+/** Directives of a response for this cache: CDN-Cache-Control where it is valid, else Cache-Control (RFC 9213 §2.2). */
+export const responseDirectives = (fields: Fields): Directives =>
+  parseTargeted(joinedValue(fields, 'cdn-cache-control')) ??
+  parseCacheControl(joinedValue(fields, 'cache-control'))
 
 const unquote = (value: string): string =>
   value.length >= 2 && value.startsWith('"') && value.endsWith('"')
@@ -40,18 +62,34 @@ export const deltaSeconds = (directives: Directives, name: string): number | und
   return Math.min(Number(argument), MAX_DELTA)
 }
 
-/** Field names that `no-cache` or `private` limit themselves to, lower-case; undefined when they concern the whole. */
+/** Fields that a stored response cannot be used without: to withhold one of them is to withhold the response. */
+const indispensable: ReadonlySet<string> = new Set([
+  'age',
+  'cache-control',
+  'cdn-cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'date',
+  'expires',
+  'vary',
+])
+
+/**
+ * Field names that `no-cache` or `private` limit themselves to, lower-case; undefined when they concern the whole
+ * (RFC 9111 §5.2.2.4, §5.2.2.7), as they also do when their argument is none that can be followed.
+ */
 export const namedFields = (directives: Directives, name: string): readonly string[] | undefined => {
   const argument = directives.get(name)
   if (typeof argument !== 'string') return undefined
-  const names = argument
-    .split(',')
-    .map((each) => each.trim().toLowerCase())
-    .filter((each) => each !== '')
-  // RFC 9110 §5.6.2: what is no token names no field; the strict reading is then the directive as a whole.
-  return names.length > 0 && names.every((each) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(each))
-    ? names
-    : undefined
+  const names = argument.split(',').map((each) => trimOws(each).toLowerCase())
+  const given = names.filter((each) => each !== '')
+  const usable =
+    given.length > 0 &&
+    !/^\s/.test(argument) &&
+    given.every((each) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(each) && !indispensable.has(each)) // RFC 9110 §5.6.2
+  return usable ? given : undefined
 }
 
 /**
@@ -64,18 +102,11 @@ export const parseTargeted = (value: string | undefined): Directives | undefined
   if (dictionary === undefined || dictionary.size === 0) return undefined
   const directives = new Map<string, string | true>()
   for (const [name, item] of dictionary) {
-    if (item === true) directives.set(name, true)
-    else if (item === false) continue
-    // RFC 9213 §2.1: delta-seconds are Integers; another type makes the directive useless, and strictly read stale.
-    else
-      directives.set(
-        name,
-        typeof item === 'number' && Number.isInteger(item)
-          ? String(item)
-          : typeof item === 'string'
-            ? item
-            : 'invalid',
-      )
+    if (item === false) continue
+    // RFC 9213 §2.1: delta-seconds are Integers, field names Strings. A value of another type is not to be consumed:
+    // read as no argument, which is stale for a lifetime and the whole response for no-cache and private.
+    if (typeof item === 'number') directives.set(name, String(item))
+    else directives.set(name, typeof item === 'string' && !/^\d/.test(item) ? item : true)
   }
   return directives
 }

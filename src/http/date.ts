@@ -1,4 +1,5 @@
 /** Dates of HTTP (RFC 9110 §5.6.7): exactly the three formats, read without regard to case, and nothing else. */
+import { trimOws } from './fields.ts'
 
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 const IMF = /^(?:mon|tue|wed|thu|fri|sat|sun), (\d{2}) ([a-z]{3}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) gmt$/
@@ -8,12 +9,19 @@ const ASCTIME = /^(?:mon|tue|wed|thu|fri|sat|sun) ([a-z]{3}) ([ \d]\d) (\d{2}):(
 
 /** Milliseconds since the epoch, or undefined when it is none of the formats or no such time exists. */
 export const parseDate = (text: string, now: number): number | undefined => {
-  const given = text.trim().toLowerCase()
+  const given = trimOws(text).toLowerCase()
   const imf = IMF.exec(given)
   if (imf !== null) return at(Number(imf[3]), imf[2]!, imf[1]!, imf[4]!, imf[5]!, imf[6]!)
   const rfc850 = RFC850.exec(given)
   if (rfc850 !== null) {
-    return at(fullYear(Number(rfc850[3]), now), rfc850[2]!, rfc850[1]!, rfc850[4]!, rfc850[5]!, rfc850[6]!)
+    const [, day, month, twoDigits, hour, minute, second] = rfc850 as unknown as string[]
+    const century = Math.floor(new Date(now).getUTCFullYear() / 100) * 100
+    const read = (year: number) => at(year, month!, day!, hour!, minute!, second!)
+    const year = century + Number(twoDigits)
+    // RFC 9110 §5.6.7: what seems to be more than 50 years ahead is the most recent such year in the past.
+    return year > fiftyYearsAfter(now).year || (read(year) ?? 0) > fiftyYearsAfter(now).ms
+      ? read(year - 100)
+      : read(year)
   }
   const asctime = ASCTIME.exec(given)
   if (asctime !== null) {
@@ -22,11 +30,10 @@ export const parseDate = (text: string, now: number): number | undefined => {
   return undefined
 }
 
-/** A two-digit year more than 50 years ahead is the last such year in the past (RFC 9110 §5.6.7). */
-const fullYear = (twoDigits: number, now: number): number => {
-  const thisYear = new Date(now).getUTCFullYear()
-  const year = Math.floor(thisYear / 100) * 100 + twoDigits
-  return year > thisYear + 50 ? year - 100 : year
+const fiftyYearsAfter = (now: number): { year: number; ms: number } => {
+  const date = new Date(now)
+  const year = date.getUTCFullYear() + 50
+  return { year, ms: date.setUTCFullYear(year) }
 }
 
 const at = (

@@ -49,29 +49,52 @@ export const withField = (fields: Fields, name: string, value: string): string[]
   return kept
 }
 
-/** Members of a comma-separated list, trimmed, without empty ones; commas in quoted strings do not separate. */
-export const listMembers = (value: string): string[] => {
-  if (!value.includes(',')) {
-    const only = value.trim()
-    return only === '' ? [] : [only]
+const isOws = (code: number): boolean => code === 0x20 || code === 0x09
+
+/** The text between two positions without the optional white space around it (RFC 9110 §5.6.3): SP and HTAB only. */
+const trimmed = (text: string, from: number, to: number): string => {
+  let [start, end] = [from, to]
+  while (start < end && isOws(text.charCodeAt(start))) start++
+  while (end > start && isOws(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+/** A value without the optional white space around it (RFC 9110 §5.6.3). */
+export const trimOws = (value: string): string => trimmed(value, 0, value.length)
+
+/** Where the quoted string that began before `from` ends; -1 when it never does. */
+const closingQuote = (value: string, from: number): number => {
+  for (let i = from; i < value.length; i++) {
+    if (value[i] === '\\') i++
+    else if (value[i] === '"') return i
   }
+  return -1
+}
+
+/**
+ * Members of a comma-separated list (RFC 9110 §5.6.1), trimmed, without empty ones. Commas in quoted strings do not
+ * separate; a quote that is never closed quotes nothing, lest it swallow the rest.
+ */
+export const listMembers = (value: string): string[] => {
   const members: string[] = []
+  const add = (from: number, to: number): void => {
+    const member = trimmed(value, from, to)
+    if (member !== '') members.push(member)
+  }
   let start = 0
-  let quoted = false
-  for (let i = 0; i <= value.length; i++) {
-    const char = value[i]
-    if (quoted && char === '\\') i++
-    else if (char === '"') quoted = !quoted
-    else if (i >= value.length || (char === ',' && !quoted)) {
-      const member = value.slice(start, i).trim()
-      if (member !== '') members.push(member)
+  let closes = true
+  for (let i = 0; i < value.length; i++) {
+    if (value[i] === ',') {
+      add(start, i)
       start = i + 1
+    } else if (closes && value[i] === '"') {
+      const end = closingQuote(value, i + 1)
+      // No quoted string that begins later is closed either.
+      if (end === -1) closes = false
+      else i = end
     }
   }
-  if (quoted && start < value.length) {
-    const member = value.slice(start).trim()
-    if (member !== '' && members.at(-1) !== member) members.push(member)
-  }
+  add(start, value.length)
   return members
 }
 
@@ -90,11 +113,21 @@ const connectionLevel: ReadonlySet<string> = new Set([
   'proxy-authentication-info',
 ])
 
-/** Fields whose removal through `Connection` would change framing or routing: such a wish is ignored. */
+/**
+ * Fields whose removal through `Connection` would change framing, routing, what the body is or how long it may be
+ * kept: such a wish is ignored. RFC 9110 §7.6.1 forbids to list a field that is meant for all recipients.
+ */
 const neverNominated: ReadonlySet<string> = new Set([
   'content-length',
+  'content-encoding',
+  'content-range',
+  'content-type',
   'host',
   'cache-control',
+  'cdn-cache-control',
+  'age',
+  'date',
+  'expires',
   'vary',
   'set-cookie',
 ])

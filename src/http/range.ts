@@ -1,4 +1,5 @@
 /** Byte ranges (RFC 9110 §14). Positions are inclusive, as they stand in the fields. */
+import { trimOws } from './fields.ts'
 
 /** A part of a whole. */
 export interface Part {
@@ -13,7 +14,7 @@ export type RangeAsked =
 
 /** A single byte range; undefined for several ranges, other units and what is invalid, which may all be ignored. */
 export const parseRange = (value: string): RangeAsked | undefined => {
-  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(value.trim())
+  const match = /^bytes=[ \t]*(\d*)-(\d*)$/i.exec(trimOws(value)) // RFC 9110 §14.1.2
   if (match === null) return undefined
   const [, first, last] = match as unknown as [string, string, string]
   if (first === '') return last === '' ? undefined : { kind: 'suffix', length: safe(last) }
@@ -23,7 +24,7 @@ export const parseRange = (value: string): RangeAsked | undefined => {
 
 const safe = (digits: string): number => Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
 
-/** The part of a whole of `total` bytes that is asked for; undefined when it cannot be satisfied (416). */
+/** The part of a whole of `total` bytes that is asked for; undefined when it cannot be satisfied (RFC 9110 §14.1.2). */
 export const resolveRange = (asked: RangeAsked, total: number): Part | undefined => {
   if (asked.kind === 'suffix') {
     return asked.length === 0 || total === 0
@@ -34,11 +35,11 @@ export const resolveRange = (asked: RangeAsked, total: number): Part | undefined
   return { first: asked.first, last: Math.min(asked.last ?? total - 1, total - 1) }
 }
 
-/** `bytes first-last/total` of a 206; the total is undefined when it is `*`. */
+/** `bytes first-last/total` of a 206 (RFC 9110 §14.4); the total is undefined when it is `*`. */
 export const parseContentRange = (
   value: string,
 ): (Part & { readonly total: number | undefined }) | undefined => {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(?:(\d{1,15})|\*)$/i.exec(value.trim())
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(?:(\d{1,15})|\*)$/i.exec(trimOws(value))
   if (match === null) return undefined
   const [first, last] = [Number(match[1]), Number(match[2])]
   const total = match[3] === undefined ? undefined : Number(match[3])

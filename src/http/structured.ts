@@ -1,11 +1,18 @@
 /** As much of Structured Fields (RFC 9651) as the cache reads: dictionaries of items. */
 
 /** Value of a bare item: integers and decimals as numbers (decimals marked by class), strings, tokens, booleans. */
-export type BareItem = number | string | boolean | { readonly kind: 'decimal' | 'bytes' | 'date' | 'list' }
+export type BareItem =
+  | number
+  | string
+  | boolean
+  | { readonly kind: 'decimal' | 'bytes' | 'date' | 'display string' | 'list' }
 
-/** Serialises text as an sf-string; characters that cannot stand in one are percent-encoded. */
+/** Serialises text as a String (§4.1.6); characters that cannot stand in one are percent-encoded. */
 export const sfString = (text: string): string =>
-  `"${text.replace(/[^\x20-\x7e]/g, (char) => encodeURIComponent(char)).replace(/["\\]/g, '\\$&')}"`
+  `"${text
+    .toWellFormed() // half a surrogate pair has no percent-encoding
+    .replace(/[^\x20-\x7e]/gu, encodeURIComponent)
+    .replace(/["\\]/g, '\\$&')}"`
 
 /** Members of a dictionary, the last of a name winning (§4.2.2); undefined when the text is not a valid one. */
 export const parseDictionary = (text: string): Map<string, BareItem> | undefined => {
@@ -34,7 +41,9 @@ class Input {
   #at = 0
 
   constructor(text: string) {
-    this.#text = text.replace(/ +$/, '')
+    let end = text.length
+    while (end > 0 && text[end - 1] === ' ') end--
+    this.#text = text.slice(0, end)
   }
 
   get done(): boolean {
@@ -71,6 +80,7 @@ const bareItem = (input: Input): BareItem | undefined => {
   const boolean = input.take(/\?[01]/y)
   if (boolean !== undefined) return boolean === '?1'
   if (input.skip(/:[A-Za-z0-9+/=]*:/y)) return { kind: 'bytes' }
+  if (input.skip(/%"(?:[\x20\x21\x23\x24\x26-\x7e]|%[0-9a-f]{2})*"/y)) return { kind: 'display string' }
   if (input.skip(/@-?\d{1,15}/y)) return { kind: 'date' }
   return undefined
 }

@@ -1,6 +1,6 @@
 /** What Vary names, and when two requests select the same response (RFC 9111 §4.1, RFC 9110 §12.5.5). */
 import type { Fields } from '../core/types.ts'
-import { allValues, joinedValue, listMembers } from './fields.ts'
+import { allValues, joinedValue, listMembers, nominated, trimOws } from './fields.ts'
 
 /** Lower-case names, sorted, without repeats; `'*'` when a `*` stands anywhere. */
 export const varyNames = (fields: Fields): readonly string[] | '*' => {
@@ -14,52 +14,79 @@ export const varyNames = (fields: Fields): readonly string[] | '*' => {
   return [...names].sort()
 }
 
+/** Lists of choices with weights, without regard to case (RFC 9110 §12.5.3, §12.5.4). */
+const weightedLists: ReadonlySet<string> = new Set(['accept-language', 'accept-encoding'])
+/** Lists whose members have parameters; their case may tell. */
+const parameterLists: ReadonlySet<string> = new Set(['accept', 'accept-charset', 'te', 'prefer'])
+/** Fields that are no lists: a comma or a space in them may mean anything, so they are compared as they are. */
+const singletons: ReadonlySet<string> = new Set([
+  'authorization',
+  'cookie',
+  'from',
+  'host',
+  'if-range',
+  'origin',
+  'range',
+  'referer',
+  'user-agent',
+])
+
 /** A weighted list in a form in which order among equal weights, case and white space no longer tell. */
 const weighted = (value: string): string =>
   listMembers(value.toLowerCase())
     .map((member) => {
-      const [item = '', ...parameters] = member.split(';').map((part) => part.trim())
-      let weight = 1
+      const [item = '', ...parameters] = member.split(';').map(trimOws)
+      let weight: number | undefined
       const others: string[] = []
       for (const parameter of parameters) {
-        const q = /^q\s*=\s*([\d.]+)$/.exec(parameter)
-        if (q === null) others.push(parameter)
+        const q = /^q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.exec(parameter) // RFC 9110 §12.4.2
+        if (q === null || weight !== undefined) others.push(parameter)
         else weight = Number(q[1])
       }
-      return { item: [item, ...others].join(';'), weight }
+      return { item: [item, ...others].join(';'), weight: weight ?? 1 }
     })
     .sort((a, b) => b.weight - a.weight || (a.item < b.item ? -1 : a.item > b.item ? 1 : 0))
     .map(({ item, weight }) => (weight === 1 ? item : `${item};q=${weight}`))
     .join(',')
 
-/** The value of a selecting field of a request in its normal form; undefined when the field is absent. */
+const withoutSpaceAroundSemicolons = (member: string): string =>
+  member.includes('"') ? member : member.split(';').map(trimOws).join(';')
+
+/**
+ * The value of a selecting field of a request in its normal form; undefined when the field is absent. RFC 9111 §4.1:
+ * lines may be combined, and what is known to mean the same may be written the same.
+ */
 export const selectingValue = (headers: Fields, name: string): string | undefined => {
   const value = joinedValue(headers, name)
   if (value === undefined) return undefined
-  if (name === 'accept-language' || name === 'accept-encoding') return weighted(value)
-  // RFC 9111 §4.1: lines may be combined and white space normalised where that does not change the meaning.
-  return listMembers(value)
-    .map((member) =>
-      member.includes('"') ? member : member.replace(/\s+/g, ' ').replace(/\s*([;=])\s*/g, '$1'),
-    )
-    .join(', ')
+  if (weightedLists.has(name)) return weighted(value)
+  if (singletons.has(name)) return trimOws(value)
+  const members = listMembers(value)
+  return (parameterLists.has(name) ? members.map(withoutSpaceAroundSemicolons) : members).join(', ')
 }
 
 /** Names with their values in one request: name, value or undefined, name … */
 export type Selection = ReadonlyArray<string | undefined>
 
-/** What a request selects by under these names. */
-export const selectionOf = (headers: Fields, names: readonly string[]): Selection =>
-  names.flatMap((name) => [name, selectingValue(headers, name)])
+/**
+ * What a request selects by under these names. A field that its `Connection` names does not reach the upstream
+ * (RFC 9110 §7.6.1), so that the answer is not for those who do send it.
+ */
+export const selectionOf = (headers: Fields, names: readonly string[]): Selection => {
+  const held = nominated(headers)
+  return names.flatMap((name) => [name, held?.has(name) === true ? undefined : selectingValue(headers, name)])
+}
 
 /** The first field by which a request would select something else; undefined when it matches. */
 export const differingField = (
   selection: Selection,
   headers: Fields,
 ): { name: string; stored: string | undefined; given: string | undefined } | undefined => {
+  if (selection.length === 0) return undefined
+  const held = nominated(headers)
   for (let i = 0; i < selection.length; i += 2) {
     const name = selection[i]!
-    const given = selectingValue(headers, name)
+    const given = held?.has(name) === true ? undefined : selectingValue(headers, name)
     if (given !== selection[i + 1]) return { name, stored: selection[i + 1], given }
   }
   return undefined

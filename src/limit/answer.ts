@@ -1,6 +1,7 @@
 /** How the limit shows in answers. */
-import type { Rate } from '../core/values.ts'
+
 import type { ProxyResponse } from '../core/types.ts'
+import type { Rate } from '../core/values.ts'
 import type { Decision } from './limiter.ts'
 
 /** Whole seconds until the window ends, rounded up: whoever waits so long is not too early. */

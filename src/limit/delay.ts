@@ -7,8 +7,8 @@
  * - Bounded thrice: how long one waits, how many wait over all keys, how many keys have a queue of their own.
  */
 import Bottleneck from 'bottleneck'
-import type { Rate } from '../core/values.ts'
 import type { Clock } from '../core/clock.ts'
+import type { Rate } from '../core/values.ts'
 import { type Decision, type Limiter, OVERFLOW_KEY } from './limiter.ts'
 import { type Crowd, makeLimiter, Turns } from './turns.ts'
 

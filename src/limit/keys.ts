@@ -1,8 +1,8 @@
 /** Whose requests count together. */
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import type { RateBy } from '../core/values.ts'
 import type { ProxyRequest } from '../core/types.ts'
+import type { RateBy } from '../core/values.ts'
 import { joinedValue } from '../http/fields.ts'
 
 /** Longer hosts are cut to a hash, so that a client cannot fill the memory with its keys. */

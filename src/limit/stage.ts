@@ -1,7 +1,7 @@
-import type { Rate, RateBy } from '../core/values.ts'
 import type { Clock } from '../core/clock.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { ProxyResponse, Stage } from '../core/types.ts'
+import type { Rate, RateBy } from '../core/values.ts'
 import { limitFields, resetSeconds, tooManyRequests } from './answer.ts'
 import { keyBy } from './keys.ts'
 import type { Limiter } from './limiter.ts'

@@ -1,6 +1,6 @@
-import type { TraceEndpoint } from '../core/values.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
+import type { TraceEndpoint } from '../core/values.ts'
 import { type SpanOptions, type SpanRecord, spansOf } from '../observe/spans.ts'
 import { randomHex } from './context.ts'
 import { within } from './deadline.ts'

@@ -103,7 +103,7 @@ const collectorExporter = async (
   options: { client: JaegerClient; process: object; delivery: Delivery; env: NodeJS.ProcessEnv },
 ): Promise<SpanExporter> => {
   const { thrift } = options.client
-  const { default: Pool } = await import('undici/lib/dispatcher/pool.js')
+  const { Pool } = await import('undici')
   const url = new URL(endpoint)
   const ending = new AbortController()
   setMaxListeners(0, ending.signal)

@@ -23,7 +23,7 @@ const allowed: Record<string, readonly string[]> = {
   edge: ['core', 'http'],
   'proxy.ts': ['core', 'limit', 'trace', 'cache', 'upstream', 'observe', 'admin', 'server.ts', 'options.ts'],
   'cli/values.ts': ['core'],
-  cli: ['core', 'observe', 'options.ts', 'proxy.ts', 'demo', 'cli/values.ts'],
+  cli: ['core', 'cache/explain.ts', 'observe', 'options.ts', 'proxy.ts', 'demo', 'cli/values.ts'],
 }
 
 /** Who may use values of node:http; types are for anyone. */

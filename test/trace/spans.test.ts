@@ -257,7 +257,12 @@ for (const { name, ended, upstream: change, server, client } of ends) {
   test(`the status of the spans tells of ${name}`, () => {
     const made = exchange({ ended: { at: AT + 20, status: 200, bytes: 0, ...ended } })
     if (change !== undefined)
-      made.upstream = { ...upstream, sentAt: undefined, headAt: undefined, ...change } as typeof upstream
+      made.upstream = {
+        ...upstream,
+        sentAt: undefined,
+        headAt: undefined,
+        ...change,
+      } as unknown as typeof upstream
     const spans = project(made)
     const told = (span: SpanRecord | undefined) =>
       span && [span.status, span.attributes['error.type'], span.events.map((event) => event.name)]

@@ -1,0 +1,144 @@
+/** The cache over the admin listener: list, look into, purge, explain. */
+import type { AdminAnswer, AdminRoute } from './server.ts'
+
+/** What the routes need of the cache. Keys are as they are filed: `http://localhost:8080/path?query`. */
+export interface CacheHandle {
+  /** Entries whose key passes, at most `limit` of them. */
+  list(
+    passes: (key: string) => boolean,
+    prefix: string,
+    limit: number,
+  ): Promise<{ entries: ListedEntry[]; more: boolean }>
+  /** Drops what is stored under these keys; gives how many there were. */
+  purge(keys: readonly string[]): Promise<number>
+  /** Explains one request; the URL is absolute. */
+  explain(request: { method: string; url: URL; headers: readonly string[] }): Promise<unknown>
+  /** What is stored for one request, secrets concealed; undefined for nothing. */
+  look(request: { method: string; url: URL; headers: readonly string[] }): Promise<unknown>
+  /** Where clients address the proxy when they do not say otherwise. */
+  readonly origin: () => string
+}
+
+/** One line of a listing. Times in ms since the epoch. */
+export interface ListedEntry {
+  readonly key: string
+  readonly url: string
+  readonly status: number
+  readonly bytes: number
+  readonly storedAt: number
+  readonly ttlSeconds: number
+  readonly hits: number
+  /** Values that select the variant, `name: value`; empty when it varies on nothing. */
+  readonly variant: string
+}
+
+const LIMIT = 1000
+
+const json = (status: number, value: unknown): AdminAnswer => ({
+  status,
+  contentType: 'application/json; charset=utf-8',
+  body: `${JSON.stringify(value, null, 2)}\n`,
+})
+
+const refuse = (message: string): AdminAnswer => json(400, { error: message })
+
+/** What `url`, `prefix` and `all` in a query select; a path alone selects it under every host. */
+const selection = (
+  query: URLSearchParams,
+  origin: string,
+): { passes: (key: string) => boolean; prefix: string } | string => {
+  const given = ['url', 'prefix', 'all'].filter((name) => query.has(name))
+  if (given.length > 1) return `${given.join(' and ')} exclude each other`
+  const url = query.get('url')
+  const prefix = query.get('prefix')
+  if (url === null && prefix === null) return { passes: () => true, prefix: '' }
+  const text = (url ?? prefix)!
+  if (text.startsWith('/')) {
+    const path = (key: string) => key.replace(/^[^:]+:\/\/[^/]*/, '').split('\n', 1)[0]!
+    return {
+      passes: url === null ? (key) => path(key).startsWith(text) : (key) => path(key) === text,
+      prefix: '',
+    }
+  }
+  if (!/^https?:\/\//.test(text))
+    return `a path such as /api/users or a URL such as ${origin}/api/users, not ${text}`
+  return {
+    passes: url === null ? (key) => key.startsWith(text) : (key) => key.split('\n', 1)[0] === text,
+    prefix: text,
+  }
+}
+
+/** The request that `url`, `method` and `header` in a query describe; a sentence when they do not. */
+const described = (
+  query: URLSearchParams,
+  origin: string,
+): { method: string; url: URL; headers: string[] } | string => {
+  const text = query.get('url') ?? ''
+  const whole = text.startsWith('/') ? origin + text : text
+  if (!URL.canParse(whole) || !/^https?:$/.test(new URL(whole).protocol))
+    return `url must be a path or an http URL, not ${text === '' ? 'nothing' : text}`
+  const headers: string[] = []
+  for (const line of query.getAll('header')) {
+    const match = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*)$/.exec(line)
+    if (match === null) return `header must be "Name: value", not ${line}`
+    headers.push(match[1]!, match[2]!)
+  }
+  return { method: (query.get('method') ?? 'GET').toUpperCase(), url: new URL(whole), headers }
+}
+
+/** The routes below `/cache`. */
+export const cacheRoutes = (cache: CacheHandle): AdminRoute[] => [
+  {
+    method: 'GET',
+    path: '/cache/entries',
+    about: 'what is stored; ?url= or ?prefix= narrow it, ?limit=',
+    async handle({ url }) {
+      const chosen = selection(url.searchParams, cache.origin())
+      if (typeof chosen === 'string') return refuse(chosen)
+      const limit = Number(url.searchParams.get('limit') ?? LIMIT)
+      if (!Number.isInteger(limit) || limit < 1) return refuse('limit must be a whole number from 1')
+      return json(200, await cache.list(chosen.passes, chosen.prefix, limit))
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/cache/entries',
+    about: 'purges; ?url=, ?prefix= or ?all',
+    async handle({ url }) {
+      if (!['url', 'prefix', 'all'].some((name) => url.searchParams.has(name)))
+        return refuse('say what to purge: url=, prefix= or all')
+      const chosen = selection(url.searchParams, cache.origin())
+      if (typeof chosen === 'string') return refuse(chosen)
+      let purged = 0
+      for (;;) {
+        const { entries, more } = await cache.list(chosen.passes, chosen.prefix, LIMIT)
+        const keys = [...new Set(entries.map(({ key }) => key))]
+        const gone = await cache.purge(keys)
+        purged += gone
+        if (!more || gone === 0) return json(200, { purged })
+      }
+    },
+  },
+  {
+    method: 'GET',
+    path: '/cache/entry',
+    about: 'one stored response: ?url=, ?header=Name: value',
+    async handle({ url }) {
+      const asked = described(url.searchParams, cache.origin())
+      if (typeof asked === 'string') return refuse(asked)
+      const found = await cache.look(asked)
+      return found === undefined
+        ? json(404, { error: `nothing is stored for ${asked.url.href}` })
+        : json(200, found)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/cache/explain',
+    about: 'why a request is a hit or a miss: ?url=, ?method=, ?header=Name: value',
+    async handle({ url }) {
+      const asked = described(url.searchParams, cache.origin())
+      return typeof asked === 'string' ? refuse(asked) : json(200, await cache.explain(asked))
+    },
+  },
+]

@@ -1,0 +1,124 @@
+/** The cache as the admin listener handles it. */
+import type { Clock } from '../core/clock.ts'
+import type { Fields } from '../core/types.ts'
+import { Entry } from './entry.ts'
+import { type Explanation, explain } from './explain.ts'
+import { currentAge, freshnessLeft } from './freshness.ts'
+import type { KeyRules } from './key-rules.ts'
+import type { Shelf } from './shelf.ts'
+import { Index } from './store/store.ts'
+
+/** A request by its absolute URL. */
+interface Described {
+  readonly method: string
+  readonly url: URL
+  readonly headers: Fields
+}
+
+/** What the handle is made of. */
+export interface HandleOptions {
+  readonly shelf: Shelf
+  readonly clock: Clock
+  readonly keyFor: (scheme: string, host: string, url: string, headers: Fields) => string
+  readonly keyRules: KeyRules | undefined
+  readonly shared: boolean
+  readonly concealed: (name: string) => boolean
+  /** Field lines as pairs, secret values hidden. */
+  readonly redact: (fields: Fields) => Array<[name: string, value: string]>
+  readonly history: (key: string) => ReadonlyArray<{ at: number; status: number; storage?: string }>
+  /** Where clients address the proxy when they do not say otherwise. */
+  readonly origin: () => string
+}
+
+/** Bytes of a body that are shown. */
+const SHOWN_BYTES = 2000
+/** Keys a listing looks at before it stops. */
+const MAX_SCANNED = 100_000
+
+/** List, purge, look and explain. All reject with a StoreError while the store is away. */
+export const cacheHandle = (options: HandleOptions) => {
+  const { shelf, clock, shared, concealed } = options
+  const keyOf = ({ url, headers }: Described): string =>
+    options.keyFor(url.protocol.slice(0, -1), url.host, url.pathname + url.search, headers)
+  const selecting = (headers: Fields): Fields => options.keyRules?.selecting(headers) ?? headers
+
+  const listed = (key: string, entry: Entry) => {
+    const { selection } = entry.parts
+    const variant: string[] = []
+    for (let i = 0; i < selection.length; i += 2) {
+      const name = selection[i]!
+      variant.push(`${name}: ${concealed(name) ? '***' : (selection[i + 1] ?? '–')}`)
+    }
+    return {
+      key,
+      url: key.split('\n', 1)[0]!,
+      status: entry.status,
+      bytes: entry.body.length,
+      storedAt: entry.parts.receivedAt,
+      ttlSeconds: Math.floor(freshnessLeft(entry, clock.now(), shared)),
+      hits: entry.hits,
+      variant: variant.join(', '),
+    }
+  }
+
+  return {
+    origin: options.origin,
+
+    async list(passes: (key: string) => boolean, prefix: string, limit: number) {
+      const entries: ReturnType<typeof listed>[] = []
+      let scanned = 0
+      for await (const key of shelf.store.keys(prefix)) {
+        if (++scanned > MAX_SCANNED) return { entries, more: true }
+        // Variants come with their URI.
+        if (key.includes('\n') && options.keyRules === undefined) continue
+        if (!passes(key)) continue
+        const slot = await shelf.store.get(key)
+        const found =
+          slot instanceof Entry
+            ? [slot]
+            : slot instanceof Index
+              ? await Promise.all(slot.variants.map(({ key: at }) => shelf.store.get(at)))
+              : []
+        for (const entry of found) {
+          if (!(entry instanceof Entry)) continue
+          if (entries.length >= limit) return { entries, more: true }
+          entries.push(listed(key, entry))
+        }
+      }
+      return { entries, more: false }
+    },
+
+    async purge(keys: readonly string[]) {
+      const dropped = await Promise.all(keys.map((key) => shelf.drop(key, 'purged')))
+      return dropped.filter(Boolean).length
+    },
+
+    async look(request: Described) {
+      const found = await shelf.find(keyOf(request), selecting(request.headers))
+      const { entry } = found
+      if (entry === undefined) return undefined
+      const type =
+        options.redact(entry.fields).find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? ''
+      const readable = /^text\/|json|xml|javascript|urlencoded/i.test(type)
+      return {
+        ...listed(keyOf(request), entry),
+        ageSeconds: Math.floor(currentAge(entry, clock.now())),
+        fields: options.redact(entry.fields),
+        body: readable ? entry.body.toString('utf8', 0, SHOWN_BYTES) : undefined,
+        bodyCut: readable && entry.body.length > SHOWN_BYTES,
+      }
+    },
+
+    explain: (request: Described): Promise<Explanation> =>
+      explain(
+        { shelf, clock, keyFor: options.keyFor, selecting, shared, concealed, history: options.history },
+        {
+          method: request.method,
+          scheme: request.url.protocol.slice(0, -1),
+          host: request.url.host,
+          url: request.url.pathname + request.url.search,
+          headers: request.headers,
+        },
+      ),
+  }
+}

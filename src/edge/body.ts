@@ -1,0 +1,91 @@
+/**
+ * The client's body as a stream of its own.
+ *
+ * - The message is read only when somebody asks; a reader that stops pauses the client.
+ * - Destroying it leaves the connection alone: what is still coming is read and dropped, so that an answer can be
+ *   given and the connection used again.
+ */
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import { ProxyError } from '../core/errors.ts'
+import type { Exchange } from '../core/exchange.ts'
+
+const unlimited = Number.POSITIVE_INFINITY
+
+const size = (bytes: number): string => {
+  for (const [unit, factor] of [
+    ['GB', 1024 ** 3],
+    ['MB', 1024 ** 2],
+    ['kB', 1024],
+  ] as const) {
+    if (bytes >= factor && bytes % factor === 0) return `${bytes / factor} ${unit}`
+  }
+  return `${bytes} bytes`
+}
+
+/** The refusal of a body over the bound (RFC 9110 §15.5.14). */
+export const bodyTooLarge = (maxBytes: number): ProxyError =>
+  new ProxyError(413, 'body-too-large', `the body of this request is larger than ${size(maxBytes)} (--max-body).`)
+
+/** Whether a request has a body, by its framing (RFC 9112 §6.3). */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+/** The body of a message; counts its bytes on the exchange and fails once there are more than `maxBytes`. */
+export class RequestBody extends Readable {
+  readonly #message: IncomingMessage
+  #beforeFirstRead: (() => void) | undefined
+
+  constructor(
+    message: IncomingMessage,
+    exchange: Exchange,
+    options: {
+      readonly maxBytes?: number | undefined
+      /** Called when somebody wants the body: the moment to send 100 (Continue). */
+      readonly beforeFirstRead?: (() => void) | undefined
+    } = {},
+  ) {
+    super({ highWaterMark: 64 * 1024 })
+    this.#message = message
+    this.#beforeFirstRead = options.beforeFirstRead
+    const maxBytes = options.maxBytes ?? unlimited
+    message.on('data', (chunk: Buffer) => {
+      exchange.requestBytes += chunk.length
+      if (this.destroyed) return
+      if (exchange.requestBytes > maxBytes) this.destroy(bodyTooLarge(maxBytes))
+      else if (!this.push(chunk)) message.pause()
+    })
+    message.on('end', () => {
+      if (!this.destroyed) this.push(null)
+    })
+    message.on('error', () => {
+      // `close` follows.
+    })
+    message.on('close', () => {
+      if (!message.complete)
+        this.destroy(new ProxyError(499, 'client-gone', 'the client left while it sent the body'))
+    })
+    // Nobody may be reading when it fails; the edge ends the exchange in any case.
+    this.on('error', () => {})
+    message.pause()
+  }
+
+  /** Whether all of it has come from the client. */
+  get complete(): boolean {
+    return this.#message.complete
+  }
+
+  override _read(): void {
+    const before = this.#beforeFirstRead
+    if (before !== undefined) {
+      this.#beforeFirstRead = undefined
+      before()
+    }
+    this.#message.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#message.resume()
+    done(error)
+  }
+}
