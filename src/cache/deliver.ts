@@ -1,57 +1,90 @@
 /** The answer that a stored response gives to a request: whole, 304, part or 416 (RFC 9110 §13, §14). Pure. */
 import type { Fields, ProxyResponse } from '../core/types.ts'
+import { MAX_DELTA } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
 import { withoutFields } from '../http/fields.ts'
-import { parseRange, resolveRange } from '../http/range.ts'
+import { type Part, parseRange, resolveRange } from '../http/range.ts'
 import { listNames, strongMatch } from '../http/validators.ts'
 import type { Entry } from './entry.ts'
 import type { RequestMarks } from './key.ts'
 
 const empty = Buffer.alloc(0)
 const age: ReadonlySet<string> = new Set(['age'])
+/** What a part does not share with the whole. */
+const aboutThisBody = ['content-length', 'content-range', 'content-digest', 'content-md5']
+const partial: ReadonlySet<string> = new Set(['age', ...aboutThisBody])
 /** What a 304 leaves out: it speaks of a body that it does not carry (RFC 9110 §15.4.5). */
-const aboutContent: ReadonlySet<string> = new Set([
+const aboutContent = ['content-encoding', 'content-type', 'content-language', ...aboutThisBody]
+const notInNotModified: ReadonlySet<string> = new Set(['age', ...aboutContent])
+/** What a 416 leaves out besides: it is no representation, and nobody may keep it as one. */
+const notInUnsatisfiable: ReadonlySet<string> = new Set([
   'age',
-  'content-length',
-  'content-encoding',
-  'content-type',
-  'content-language',
-  'content-range',
+  ...aboutContent,
+  'etag',
+  'last-modified',
+  'content-location',
+  'content-disposition',
+  'cache-control',
+  'cdn-cache-control',
+  'expires',
+  'pragma',
+  'set-cookie',
 ])
-const partial: ReadonlySet<string> = new Set(['age', 'content-length', 'content-range'])
 
-/** The conditionals of a request, as a stored response meets them (RFC 9110 §13.2.2): true means 304. */
+/**
+ * Whether the conditionals of a request are met by 304 (RFC 9111 §4.3.2, in the order of RFC 9110 §13.2.2). A response
+ * without Last-Modified never answers If-Modified-Since so: §4.3.2 would have its Date tell, but the upstream never
+ * said when the content changed.
+ */
 export const notModified = (marks: RequestMarks, entry: Entry): boolean => {
-  if (marks.ifNoneMatch !== undefined) return listNames(marks.ifNoneMatch, entry.etag) // before If-Modified-Since
+  if (entry.status !== 200 && entry.status !== 206) return false
+  if (marks.ifNoneMatch !== undefined) return listNames(marks.ifNoneMatch, entry.etag) // RFC 9110 §13.1.2
   if (marks.ifModifiedSince === undefined) return false
-  const asked = parseDate(marks.ifModifiedSince, entry.parts.receivedAt)
+  const asked = parseDate(marks.ifModifiedSince, entry.parts.receivedAt) // RFC 9110 §13.1.3
   if (asked === undefined) return false
-  const modified =
-    entry.lastModified === undefined ? undefined : parseDate(entry.lastModified, entry.parts.receivedAt)
+  const modified = modifiedAt(entry)
   return modified !== undefined && modified <= asked
 }
 
-/** Whether If-Range lets a range stand (RFC 9110 §13.1.5): strong comparison, or the very date. */
-const rangeStands = (ifRange: string | undefined, entry: Entry): boolean => {
+const modifiedAt = (entry: Entry): number | undefined =>
+  entry.lastModified === undefined ? undefined : parseDate(entry.lastModified, entry.parts.receivedAt)
+
+/**
+ * Whether If-Range lets a range stand (RFC 9110 §13.1.5): the same strong tag, or exactly the date of the last change
+ * where that is a strong validator, at least a second before Date (§8.8.2.2).
+ */
+export const rangeStands = (ifRange: string | undefined, entry: Entry): boolean => {
   if (ifRange === undefined) return true
   if (/^(?:W\/)?"/.test(ifRange)) return entry.etag !== undefined && strongMatch(ifRange, entry.etag)
-  return entry.lastModified === ifRange
+  const asked = parseDate(ifRange, entry.parts.receivedAt)
+  return asked !== undefined && asked === modifiedAt(entry) && entry.dateAt - asked >= 1000
+}
+
+/**
+ * The part that the Range of a request asks for, `'unsatisfiable'`, or undefined where the request is for the whole:
+ * no Range, one that may be ignored (RFC 9110 §14.2), or an If-Range that does not let it stand.
+ */
+export const wantedPart = (marks: RequestMarks, entry: Entry): Part | 'unsatisfiable' | undefined => {
+  const { total } = entry
+  if (marks.range === undefined || total === undefined || !rangeStands(marks.ifRange, entry)) return undefined
+  const asked = parseRange(marks.range)
+  if (asked === undefined) return undefined
+  // Every suffix of nothing is nothing, which no Content-Range can say: the whole, empty as it is.
+  if (asked.kind === 'suffix' && asked.length > 0 && total === 0) return undefined
+  return resolveRange(asked, total) ?? 'unsatisfiable'
 }
 
 /** Whether a stored response, perhaps only a part, holds what the request wants. */
-export const holds = (marks: RequestMarks, entry: Entry): boolean => {
+export const holds = (marks: RequestMarks, entry: Entry, method = 'GET'): boolean => {
   const { part } = entry.parts
-  if (part === undefined) return true
-  if (marks.range === undefined || part.total === undefined || !rangeStands(marks.ifRange, entry))
-    return false
-  const asked = parseRange(marks.range)
-  const wanted = asked === undefined ? undefined : resolveRange(asked, part.total)
+  if (part === undefined || notModified(marks, entry)) return true
+  // RFC 9110 §14.2: a range has a meaning with GET only.
+  const wanted = method === 'GET' ? wantedPart(marks, entry) : undefined
   if (wanted === undefined) return false
-  // The very range that was answered before, whatever the upstream made of its bounds.
-  return wanted.first >= part.first && Math.min(wanted.last, part.last) === wanted.last
+  return wanted === 'unsatisfiable' || (wanted.first >= part.first && wanted.last <= part.last)
 }
 
-/** The answer; `ageSeconds` and further fields go into its head. */
+/** The answer; `ageSeconds` and further fields go into its head. What is stored must hold what is wanted. */
 export const deliver = (
   entry: Entry,
   method: string,
@@ -60,42 +93,42 @@ export const deliver = (
   extra: Fields,
 ): ProxyResponse => {
   const { status, fields, body } = entry
-  const added = ['Age', String(ageSeconds), ...extra]
-  const conditional = status === 200 || status === 206
-  if (conditional && notModified(marks, entry)) {
-    return { status: 304, headers: [...withoutFields(fields, aboutContent), ...added], body: empty }
+  const added = ['Age', String(Math.min(ageSeconds, MAX_DELTA)), ...extra] // RFC 9111 §1.2.2, §5.1
+  if (notModified(marks, entry)) {
+    return { status: 304, headers: [...withoutFields(fields, notInNotModified), ...added], body: empty }
   }
-  if (marks.range !== undefined && method === 'GET' && conditional && rangeStands(marks.ifRange, entry)) {
-    const answer = ranged(entry, marks.range, added)
-    if (answer !== undefined) return answer
+  if (method === 'GET' && (status === 200 || status === 206)) {
+    const wanted = wantedPart(marks, entry)
+    if (wanted === 'unsatisfiable') return unsatisfiable(entry, added)
+    if (wanted !== undefined) return part(entry, wanted, added)
   }
   return { status, headers: [...withoutFields(fields, age), ...added], body }
 }
 
-const ranged = (entry: Entry, range: string, added: Fields): ProxyResponse | undefined => {
-  const asked = parseRange(range)
-  if (asked === undefined) return undefined
-  const { body, fields, parts } = entry
-  const start = parts.part?.first ?? 0
-  const total = parts.part === undefined ? body.length : parts.part.total
-  if (total === undefined) return undefined
-  const wanted = resolveRange(asked, total)
-  const kept = withoutFields(fields, partial)
-  if (wanted === undefined) {
-    // RFC 9110 §15.5.17
-    return {
-      status: 416,
-      headers: [...kept, 'Content-Range', `bytes */${total}`, 'Content-Length', '0', ...added],
-      body: empty,
-    }
-  }
-  const piece = body.subarray(wanted.first - start, wanted.last - start + 1)
+/** RFC 9110 §15.5.17 */
+const unsatisfiable = (entry: Entry, added: Fields): ProxyResponse => ({
+  status: 416,
+  headers: [
+    ...withoutFields(entry.fields, notInUnsatisfiable),
+    'Content-Range',
+    `bytes */${entry.total}`,
+    'Content-Length',
+    '0',
+    ...added,
+  ],
+  body: empty,
+})
+
+/** RFC 9110 §15.3.7 */
+const part = (entry: Entry, wanted: Part, added: Fields): ProxyResponse => {
+  const start = entry.parts.part?.first ?? 0
+  const piece = entry.body.subarray(wanted.first - start, wanted.last - start + 1)
   return {
     status: 206,
     headers: [
-      ...kept,
+      ...withoutFields(entry.fields, partial),
       'Content-Range',
-      `bytes ${wanted.first}-${wanted.first + piece.length - 1}/${total}`,
+      `bytes ${wanted.first}-${wanted.last}/${entry.total}`,
       'Content-Length',
       String(piece.length),
       ...added,

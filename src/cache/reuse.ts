@@ -111,35 +111,33 @@ export const decide = (
       `${forbidden}, stale for ${seconds(stale)}`,
     )
   }
-  if (asked === undefined || asked.reason === 'req-min-fresh') {
-    const maxStale = req.directives.has('max-stale') ? maxStaleSeconds(req.directives) : undefined // §5.2.1.2
-    if (maxStale !== undefined && stale <= maxStale) {
-      return {
-        use: 'stale',
-        reason: 'stale-served-max-stale',
-        detail: `stale for ${seconds(stale)}`,
-        age,
-        ttl,
-      }
-    }
-  }
-  const swr = deltaSeconds(directives, 'stale-while-revalidate') // RFC 5861 §3: counts from expiry
+  const detail = `stale for ${seconds(stale)}`
+  const maxStale = maxStaleSeconds(req.directives)
+  // §5.2.1.1: with max-age and without max-stale the client does not wish a stale response, however young.
+  const unwished =
+    asked?.detail ?? (req.directives.has('max-age') && maxStale === undefined ? 'max-age' : undefined)
+  const swr = deltaSeconds(directives, 'stale-while-revalidate')
   if (
-    asked === undefined &&
-    swr !== undefined &&
+    (swr !== undefined || maxStale !== undefined) &&
     test(
-      stale <= swr,
-      'within stale-while-revalidate',
-      'RFC 5861 §3',
-      () => `stale for ${seconds(stale)} of ${swr} s`,
+      unwished === undefined,
+      'request accepts it stale',
+      'RFC 9111 §5.2.1',
+      () => unwished ?? 'no wish against it',
     )
   ) {
-    return {
-      use: 'stale-and-refresh',
-      reason: 'stale-served-swr',
-      detail: `stale for ${seconds(stale)}`,
-      age,
-      ttl,
+    if (
+      swr !== undefined &&
+      // The window counts from expiry.
+      test(stale <= swr, 'within stale-while-revalidate', 'RFC 5861 §3', () => `${detail} of ${swr} s`)
+    ) {
+      return { use: 'stale-and-refresh', reason: 'stale-served-swr', detail, age, ttl }
+    }
+    if (
+      maxStale !== undefined &&
+      test(stale <= maxStale, 'within max-stale', 'RFC 9111 §5.2.1.2', () => `${detail} of ${maxStale} s`)
+    ) {
+      return { use: 'stale', reason: 'stale-served-max-stale', detail, age, ttl }
     }
   }
   return validate('expired', life.source === 'none' ? 'no freshness given' : `by ${seconds(stale)}`)
@@ -155,7 +153,7 @@ const requestWish = (
   if (req.directives.size === 0) return undefined
   if (req.directives.has('no-cache')) return { reason: 'req-no-cache', detail: 'Cache-Control: no-cache' }
   const maxAge = deltaSeconds(req.directives, 'max-age')
-  if (maxAge !== undefined && age > maxAge && !(req.directives.has('max-stale') && maxAge > 0)) {
+  if (maxAge !== undefined && age > maxAge) {
     return { reason: 'req-max-age', detail: `age ${seconds(age)}, max-age=${maxAge}` }
   }
   // A max-age of 0 asks for validation even within the first second.
@@ -167,10 +165,9 @@ const requestWish = (
   return undefined
 }
 
-const maxStaleSeconds = (directives: Directives): number =>
-  directives.get('max-stale') === true
-    ? Number.POSITIVE_INFINITY
-    : (deltaSeconds(directives, 'max-stale') ?? 0)
+/** How stale the client accepts it: without a number, of any age (RFC 9111 §5.2.1.2). */
+const maxStaleSeconds = (directives: Directives): number | undefined =>
+  directives.get('max-stale') === true ? Number.POSITIVE_INFINITY : deltaSeconds(directives, 'max-stale')
 
 const fieldText = (entry: Entry): string =>
   entry.directives.size === 0
@@ -188,9 +185,10 @@ export const standsInOnError = (
   failure: 'unreachable' | 'status',
   shared = true,
 ): boolean => {
-  if (forbidsStale(entry.directives, shared) !== undefined) return false
-  if (req.directives.has('no-cache') || req.pragmaNoCache) return false
+  if (req.directives.has('no-cache') || req.pragmaNoCache || isNoCache(entry.directives)) return false
   const stale = currentAge(entry, now) - lifetime(entry, shared).seconds
+  // §5.2.2.2 and the like concern what is stale: a fresh one that the client wanted anew may stand in.
+  if (stale >= 0 && forbidsStale(entry.directives, shared) !== undefined) return false
   const allowed =
     deltaSeconds(entry.directives, 'stale-if-error') ?? deltaSeconds(req.directives, 'stale-if-error')
   if (allowed !== undefined) return stale <= allowed

@@ -1,8 +1,8 @@
 /** Whether a response may be stored (RFC 9111 §3), and for how long it is worth keeping. Pure. */
 import type { StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
-import { type Directives, deltaSeconds, namedFields } from '../http/cache-control.ts'
-import { firstValue, hasField, isConnectionLevel, nominated } from '../http/fields.ts'
+import { type Directives, deltaSeconds, namedFields, responseDirectives } from '../http/cache-control.ts'
+import { firstValue, hasField, isConnectionLevel, joinedValue, nominated } from '../http/fields.ts'
 import { parseContentRange } from '../http/range.ts'
 import { varyNames } from '../http/vary.ts'
 import type { Entry } from './entry.ts'
@@ -46,7 +46,8 @@ export const refusal = (
 ): StorageReason | undefined => {
   const { status, fields, directives } = entry
   if (rules.force && isForced(req, entry, rules)) return tooLarge(fields, rules)
-  if (req.method !== 'GET' && !storablePost(req, entry)) return 'method'
+  if (req.method !== 'GET' && !storablePost(req, entry, rules)) return 'method'
+  if (status < 200) return 'status-uncacheable' // RFC 9111 §3: the status is final
   if (status === 304) return 'not-modified'
   if (directives.has('must-understand')) {
     // RFC 9111 §5.2.2.3: it takes the place of no-store where the status is understood.
@@ -65,7 +66,7 @@ export const refusal = (
     }
   }
   if (!rules.storeCookies && hasField(fields, 'set-cookie')) return 'set-cookie-policy' // RFC 9111 §7.3 leaves it to us
-  if (varyNames(fields) === '*') return 'vary-star' // RFC 9111 §4.1
+  if (variesPerClient(fields)) return 'vary-star' // RFC 9111 §4.1
   if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
   if (status === 206 && !soundPart(fields)) return 'range'
   return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
@@ -89,27 +90,40 @@ export const isForced = (
 const tooLarge = (fields: Fields, rules: StorageRules): StorageReason | undefined =>
   Number(firstValue(fields, 'content-length') ?? 0) > rules.maxEntryBytes ? 'too-large' : undefined
 
+/** Fields that we write for the upstream from the client's address, whatever the client sent under these names. */
+const ofTheClient: ReadonlySet<string> = new Set(['x-forwarded-for', 'forwarded', 'x-real-ip'])
+
+/** `Vary: *`, or a field whose value is another one for each client, though its requests do not show it. */
+const variesPerClient = (fields: Fields): boolean => {
+  const names = varyNames(fields)
+  return names === '*' || names.some((name) => ofTheClient.has(name))
+}
+
 /** RFC 9110 §9.3.3: a POST with explicit freshness and a Content-Location equal to its URI may serve later GETs. */
-const storablePost = (req: StorableRequest, entry: Entry): boolean => {
-  if (req.method !== 'POST' || entry.status < 200 || entry.status > 299) return false
-  const { source } = lifetime(entry)
+const storablePost = (req: StorableRequest, entry: Entry, { shared }: StorageRules): boolean => {
+  if (req.method !== 'POST' || entry.status < 200 || entry.status > 299 || entry.status === 206) return false
+  const { source } = lifetime(entry, shared)
   if (source !== 'max-age' && source !== 's-maxage' && source !== 'Expires') return false
   return firstValue(entry.fields, 'content-location') !== undefined
 }
 
 /** A 206 that says which part of which whole it is, and is no multipart (RFC 9111 §3.3). */
 const soundPart = (fields: Fields): boolean => {
-  const range = parseContentRange(firstValue(fields, 'content-range') ?? '')
+  const range = parseContentRange(joinedValue(fields, 'content-range') ?? '')
   return range !== undefined && range.total !== undefined
 }
 
 const notWorthKeeping = (entry: Entry, rules: StorageRules): StorageReason | undefined => {
   const life = lifetime(entry, rules.shared)
-  const guessable = heuristicStatuses.has(entry.status) || entry.directives.has('public')
+  // RFC 9111 §3: what may be stored though nothing says how long it is fresh.
+  const guessable =
+    heuristicStatuses.has(entry.status) ||
+    entry.directives.has('public') ||
+    (!rules.shared && entry.directives.has('private'))
   if (life.source === 'none') {
     // With a validator it may be kept to be revalidated (RFC 9111 §3), where its status may be cached unasked.
     if (entry.hasValidator && guessable) return undefined
-    return guessable || entry.directives.has('no-cache') ? 'no-freshness' : 'status-uncacheable'
+    return guessable ? 'no-freshness' : 'status-uncacheable'
   }
   if (life.seconds > currentAge(entry, entry.parts.receivedAt) || entry.hasValidator) return undefined
   return staleUseSeconds(entry) > 0 ? undefined : 'already-stale'
@@ -136,7 +150,7 @@ export const keepMs = (entry: Entry, now: number): number => {
  * Field lines as they are stored: without connection-level ones (RFC 9111 §3.1), and without those that `private` or
  * `no-cache` withhold by name (§5.2.2.4, §5.2.2.7).
  */
-export const storedFields = (fields: Fields, directives: Directives): Fields => {
+export const storedFields = (fields: Fields, directives: Directives = responseDirectives(fields)): Fields => {
   const withheld = new Set([
     ...(namedFields(directives, 'private') ?? []),
     ...(namedFields(directives, 'no-cache') ?? []),

@@ -65,7 +65,7 @@ const sendWhole = (answer: ProxyResponse, body: Buffer, res: ServerResponse, to:
       ? headers
       : [...headers, 'Content-Length', String(body.length)]) as string[],
   )
-  if (body.length <= ONE_WRITE_BYTES) res.end(body.latin1Slice(), 'latin1')
+  if (body.length <= ONE_WRITE_BYTES) res.end(body.toString('latin1'), 'latin1')
   else res.end(body)
   to.sent(body.length)
 }
@@ -77,6 +77,11 @@ const sendStream = (answer: ProxyResponse, body: Readable, res: ServerResponse, 
     if (!body.readableEnded) to.broken(undefined)
   })
   res.on('close', () => body.destroy())
+  if (body.destroyed && !body.readableEnded) {
+    // It broke before anybody listened.
+    to.broken(body.errored)
+    return
+  }
   if (answer.trailers !== undefined) {
     body.on('end', () => {
       // Known only now; node sends them where the framing is chunked.

@@ -23,6 +23,7 @@ export const failureReason = (error: unknown): string => {
   // Before the code: a DOMException's is a number of another kind.
   if (name === 'TimeoutError' || name === 'AbortError') return 'it does not answer'
   if (typeof code === 'number') return answerReason(code)
+  if (name === 'HTTPParserError') return 'its answer is not HTTP'
   const text = typeof message === 'string' ? message : String(error)
   if (typeof code === 'string') {
     const known = codes[code]

@@ -14,7 +14,6 @@ declare module 'jaeger-client/dist/src/thrift.js' {
   // CommonJS with `exports.default`: an import finds that below `default`.
   const exported: { readonly default: { readonly _thrift: JaegerThrift } }
 
-  // biome-ignore lint/style/noDefaultExport: it is what an import of CommonJS finds
   export { exported as default }
 }
 
@@ -37,6 +36,5 @@ declare module 'jaeger-client/dist/src/reporters/udp_sender.js' {
     }) => UDPSender
   }
 
-  // biome-ignore lint/style/noDefaultExport: it is what an import of CommonJS finds
   export { exported as default }
 }

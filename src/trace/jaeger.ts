@@ -85,7 +85,9 @@ const agentExporter = (
               outcome.lost += count
               outcome.why = failureReason(error)
             }
-            resolve()
+            // A packet has gone: let others have the thread, an agent its time to read.
+            if (count > 0) setImmediate(resolve)
+            else resolve()
           })
         })
       // One after the other: appending to a sender that is sending overfills its next packet.

@@ -128,26 +128,37 @@ const exportReason = (error: unknown): string => {
 }
 
 /** What the library's transport looks like inside. */
-interface RetryingTransport {
-  retry?: (data: Uint8Array, timeoutMs: number, inMs: number) => Promise<unknown>
-  readonly _transport?: { send(data: Uint8Array, timeoutMs: number): Promise<unknown> }
+interface Transport {
+  send(data: Uint8Array, timeoutMs: number): Promise<{ status: string; retryInMillis?: number }>
 }
 
+const TRIES = 6
+const FIRST_RETRY_MS = 1000
+
 /**
- * The library waits between two tries (1 s and more, or what Retry-After says) on timers that keep the process up
- * and that nothing stops. Where its inside is as we know it, it waits on ours; otherwise an end may take 5 s more.
+ * The library waits between two tries on timers that keep the process up and that nothing stops. Where its inside is
+ * as we know it, its tries are made here, alike but for that, and an end stops them; otherwise it may take 5 s more.
  */
 const endRetriesWith = (exporter: object, signal: AbortSignal): void => {
-  const retrying = (exporter as { _delegate?: { _transport?: RetryingTransport } })._delegate?._transport
+  const retrying = (
+    exporter as { _delegate?: { _transport?: Partial<Transport> & { _transport?: Transport } } }
+  )._delegate?._transport
   const direct = retrying?._transport
-  if (typeof retrying?.retry !== 'function' || typeof direct?.send !== 'function') return
-  retrying.retry = async (data, timeoutMs, inMs) => {
-    try {
-      await pause(Math.max(0, inMs), undefined, { ref: false, signal })
-    } catch {
-      return { status: 'failure', error: new Error(closedFirst) }
+  if (typeof retrying?.send !== 'function' || typeof direct?.send !== 'function') return
+  retrying.send = async (data, timeoutMs) => {
+    const deadline = performance.now() + timeoutMs
+    for (let tries = 1, inMs = FIRST_RETRY_MS; ; tries++, inMs *= 1.5) {
+      const result = await direct.send(data, Math.max(1, deadline - performance.now()))
+      if (result.status !== 'retryable' || tries === TRIES) return result
+      // OTLP, "OTLP/HTTP Throttling": Retry-After is to be honoured.
+      const waitMs = result.retryInMillis ?? inMs * (0.8 + 0.4 * Math.random())
+      if (waitMs > deadline - performance.now()) return result
+      try {
+        await pause(Math.max(0, waitMs), undefined, { ref: false, signal })
+      } catch {
+        return result
+      }
     }
-    return direct.send(data, timeoutMs)
   }
 }
 

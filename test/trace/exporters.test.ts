@@ -495,6 +495,24 @@ for (const [kind, of] of [
   })
 }
 
+test('an OTLP endpoint that asks to try again is tried again', async (t) => {
+  const done = gate()
+  let asked = 0
+  const collector = await endpoint(t, (res) => {
+    asked++
+    if (asked === 1) return res.writeHead(503, { 'retry-after': '0' }).end()
+    res.end()
+    return done.open()
+  })
+  const exporters = start(t, [otlp(collector.port)])
+  exporters.end()
+  await done.promise
+  await exporters.close(1000)
+  assert.equal(asked, 2)
+  assert.deepEqual(collector.requests[0]!.body, collector.requests[1]!.body)
+  assert.deepEqual([exporters.exported(), exporters.dropped(), exporters.problems], [SPANS, 0, []])
+})
+
 test('a span too large for a packet is dropped and counted, the others arrive', async (t) => {
   const receiver = await agent(t)
   const exporters = start(t, [{ kind: 'jaeger-agent', host: '127.0.0.1', port: receiver.port }])
@@ -623,18 +641,19 @@ test('a route that throws harms nobody', (t) => {
 
 // --- The process ------------------------------------------------------------------------------------------------------
 
-/** Sends one exchange from a process of its own, closes, and gives what it printed: the ms from the close to the exit. */
+/** Sends exchanges from a process of its own, closes, and gives the ms from the close to the exit, and what was told. */
 const exitAfterClose = async (
   endpoints: readonly TraceEndpoint[],
   before = '',
-): Promise<{ exitMs: number; noise: string }> => {
+): Promise<{ exitMs: number; problems: string[]; noise: string }> => {
   const at = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
   const script = `${before}
     const { traceExporters } = await import(${at('../../src/trace/exporters.js')})
     const { continueTrace } = await import(${at('../../src/trace/context.js')})
     const { Exchange } = await import(${at('../../src/core/exchange.js')})
+    const problems = []
     const exporters = traceExporters({ endpoints: ${JSON.stringify(endpoints)}, serviceName: 's', route: () => '/',
-      redactUrl: (url) => url, onProblem: () => {} })
+      redactUrl: (url) => url, onProblem: (sentence) => problems.push(sentence) })
     const exchange = new Exchange({ id: 1, cause: 'client', method: 'GET', url: '/', host: 'a', scheme: 'http',
       clientAddress: '::1', httpVersion: '1.1', startedAt: 0, requestHeaders: [] })
     exchange.trace = continueTrace([], { sample: 1 })
@@ -644,7 +663,7 @@ const exitAfterClose = async (
     exporters.observer.ended(exchange)
     const closedAt = performance.now()
     await exporters.close(500)
-    process.on('exit', () => console.log(JSON.stringify({ exitMs: performance.now() - closedAt })))`
+    process.on('exit', () => console.log(JSON.stringify({ exitMs: performance.now() - closedAt, problems })))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -654,7 +673,7 @@ const exitAfterClose = async (
   child.stderr.on('data', (chunk) => (noise += chunk))
   const [code] = await once(child, 'close')
   assert.equal(code, 0, noise)
-  return { exitMs: JSON.parse(out).exitMs, noise }
+  return { ...JSON.parse(out), noise }
 }
 
 const exits: ReadonlyArray<{ name: string; open: (t: TestContext) => Promise<TraceEndpoint[]> }> = [
@@ -702,3 +721,18 @@ for (const { name, open } of exits) {
     assert.equal(noise, '')
   })
 }
+
+test('without jaeger-client installed, a sentence says how to get it', async () => {
+  const hook = `export const resolve = async (name, context, next) => {
+    if (!name.startsWith('jaeger-client')) return next(name, context)
+    throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' })
+  }`
+  const before = `import { register } from 'node:module'
+    register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}))`
+  const { problems, noise } = await exitAfterClose(
+    [{ kind: 'jaeger-agent', host: '127.0.0.1', port: 6832 }],
+    before,
+  )
+  assert.match(problems.join(), /jaeger-client is not installed; npm install jaeger-client@3\.19 adds it/)
+  assert.equal(noise, '')
+})

@@ -1,135 +1,168 @@
 /**
- * Slots as bytes, for stores outside this process. One binary frame: `RP`, a version, the kind, a time (float64), the
- * length of the JSON head (uint32), the head, then the body as it is. Anything else is not ours: read as nothing.
+ * Slots as bytes, for stores outside this process. One binary frame: `RP`, a version, the kind, the guard (float64,
+ * big-endian), the length of the JSON head (uint32), the head, then the body as it is. The head names the key it is
+ * filed under and the length of the body. Anything else is not ours, or not whole: read as nothing.
  */
-import type { Reason } from '../../core/reasons.ts'
-import { reasons } from '../../core/reasons.ts'
-import { Entry, type StoredParts } from '../entry.ts'
-import { Index, type Slot, Tombstone, type Variant } from './store.ts'
+import { type Reason, reasons, type StorageReason, storageReasons } from '../../core/reasons.ts'
+import { Entry, type Ruled, type StoredParts } from '../entry.ts'
+import { Index, type Slot, type Standing, Tombstone, type Variant } from './store.ts'
 
 /** Changes whenever an older reader could misread what we write. */
 export const FRAME_VERSION = 1
 /** Bytes before the JSON head. */
 export const PREAMBLE_BYTES = 16
+/** Where the guard stands. */
+export const GUARD_AT = 4
 
-const KINDS = ['entry', 'index', 'tombstone'] as const
+/** Number of each kind in the frame. */
+export const kinds = { entry: 0, index: 1, tombstone: 2 } as const
 
-/** The frame of a slot. */
-export const encodeFrame = (slot: Slot): Buffer => {
+const EMPTY = Buffer.alloc(0)
+
+/** The guard that a slot sets by itself. */
+export const ownGuard = (slot: Slot): number => (slot instanceof Tombstone ? slot.at : 0)
+
+/** The frame of a slot that is filed under this key. */
+export const encodeFrame = (key: string, slot: Slot): Buffer => {
   if (slot instanceof Entry) {
     const { body, ...head } = slot.parts
-    const selection = slot.parts.selection.map((value) => value ?? null)
-    return frame(0, slot.parts.receivedAt, { ...head, selection, bodyBytes: body.length }, body)
+    return frame(kinds.entry, 0, { key, ...head, selection: nulled(slot.parts.selection) }, body)
   }
   if (slot instanceof Index) {
-    const variants = slot.variants.map((variant) => ({
-      ...variant,
-      selection: variant.selection.map((value) => value ?? null),
-    }))
-    return frame(1, slot.variants[0]?.receivedAt ?? 0, { variants })
+    const variants = slot.variants.map((each) => ({ ...each, selection: nulled(each.selection) }))
+    return frame(kinds.index, 0, { key, variants })
   }
-  return frame(2, slot.at, { reason: slot.reason })
+  return frame(kinds.tombstone, slot.at, { key, reason: slot.reason })
 }
 
-const frame = (kind: number, at: number, head: unknown, body?: Buffer): Buffer => {
-  const json = Buffer.from(JSON.stringify(head))
+/** JSON has no undefined. */
+const nulled = (selection: StoredParts['selection']): Array<string | null> =>
+  selection.map((value) => value ?? null)
+
+const frame = (kind: number, guard: number, head: object, body = EMPTY): Buffer => {
+  const json = Buffer.from(JSON.stringify({ ...head, bodyBytes: body.length }))
   const preamble = Buffer.alloc(PREAMBLE_BYTES)
   preamble.write('RP', 'latin1')
   preamble[2] = FRAME_VERSION
   preamble[3] = kind
-  preamble.writeDoubleBE(at, 4)
+  preamble.writeDoubleBE(guard, GUARD_AT)
   preamble.writeUInt32BE(json.length, 12)
-  return Buffer.concat(body === undefined ? [preamble, json] : [preamble, json, body])
+  return Buffer.concat(body.length === 0 ? [preamble, json] : [preamble, json, body])
 }
 
-/** Kind and time of a frame from its first bytes; undefined when it is none of ours. */
-export const peekFrame = (
-  bytes: Buffer,
-): { kind: 'entry' | 'index' | 'tombstone'; at: number } | undefined => {
-  if (bytes.length < PREAMBLE_BYTES || bytes[0] !== 0x52 || bytes[1] !== 0x50 || bytes[2] !== FRAME_VERSION)
-    return undefined
-  const kind = KINDS[bytes[3]!]
-  const at = bytes.readDoubleBE(4)
-  return kind === undefined || !Number.isFinite(at) ? undefined : { kind, at }
+/** Bytes of preamble and head by the preamble; undefined when it is none of ours. */
+export const headEnd = (bytes: Buffer): number | undefined =>
+  bytes.length >= PREAMBLE_BYTES &&
+  bytes[0] === 0x52 &&
+  bytes[1] === 0x50 &&
+  bytes[2] === FRAME_VERSION &&
+  bytes[3]! <= kinds.tombstone
+    ? PREAMBLE_BYTES + bytes.readUInt32BE(12)
+    : undefined
+
+/** The slot of a frame; undefined for bytes that are foreign, cut short, of another version or key. Never throws. */
+export const decodeFrame = (bytes: Buffer, key: string): Slot | undefined => {
+  const end = headEnd(bytes)
+  if (end === undefined) return undefined
+  const body = bytes.subarray(end)
+  const standing = decode(bytes, end, key, body)
+  return standing?.bodyBytes === body.length ? standing.slot : undefined
 }
 
-/** The slot of a frame; undefined for bytes that are foreign, cut short or of another version. Never throws. */
-export const decodeFrame = (bytes: Buffer): Slot | undefined => {
-  const peeked = peekFrame(bytes)
-  if (peeked === undefined) return undefined
-  const bodyAt = PREAMBLE_BYTES + bytes.readUInt32BE(12)
-  if (bodyAt > bytes.length) return undefined
+/** What the first bytes of a frame tell, up to its body at least. Never throws. */
+export const decodeHead = (bytes: Buffer, key: string): Standing | undefined => {
+  const end = headEnd(bytes)
+  return end === undefined ? undefined : decode(bytes, end, key, EMPTY)
+}
+
+const decode = (bytes: Buffer, end: number, key: string, body: Buffer): Standing | undefined => {
+  if (end > bytes.length) return undefined
   let head: unknown
   try {
-    head = JSON.parse(bytes.toString('utf8', PREAMBLE_BYTES, bodyAt))
+    head = JSON.parse(bytes.toString('utf8', PREAMBLE_BYTES, end))
   } catch {
     return undefined
   }
   if (typeof head !== 'object' || head === null) return undefined
-  if (peeked.kind === 'entry') return entryOf(head as Record<string, unknown>, bytes.subarray(bodyAt))
-  if (peeked.kind === 'index') return indexOf(head as Record<string, unknown>)
-  const { reason } = head as { reason?: unknown }
-  return typeof reason === 'string' && Object.hasOwn(reasons, reason)
-    ? new Tombstone(reason as Reason, peeked.at)
-    : undefined
+  const { key: filedUnder, bodyBytes, reason } = head as Record<string, unknown>
+  // Another key's frame means that replies got out of step, or that someone renamed it: either way not what was asked.
+  if (filedUnder !== key || typeof bodyBytes !== 'number') return undefined
+  const guard = bytes.readDoubleBE(GUARD_AT)
+  if (!Number.isFinite(guard)) return undefined
+  const kind = bytes[3]
+  const slot =
+    kind === kinds.entry
+      ? entryOf(head as Record<string, unknown>, body)
+      : kind === kinds.index
+        ? indexOf(head as Record<string, unknown>)
+        : isReason(reason)
+          ? new Tombstone(reason, guard)
+          : undefined
+  return slot === undefined ? undefined : { slot, bodyBytes, guard }
 }
 
-const isStrings = (value: unknown): value is string[] =>
-  Array.isArray(value) && value.every((each) => typeof each === 'string')
+const isReason = (value: unknown): value is Reason =>
+  typeof value === 'string' && Object.hasOwn(reasons, value)
+const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
 const isSelection = (value: unknown): value is Array<string | null> =>
   Array.isArray(value) &&
   value.length % 2 === 0 &&
-  value.every((each) => each === null || typeof each === 'string')
-const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+  value.every((each, i) => typeof each === 'string' || (i % 2 === 1 && each === null))
+const present = (selection: Array<string | null>): Array<string | undefined> =>
+  selection.map((value) => value ?? undefined)
+
+const NAME = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+/** Field lines that node would refuse to send are no answer. */
+const isFields = (value: unknown): value is string[] =>
+  Array.isArray(value) &&
+  value.length % 2 === 0 &&
+  value.every((each, i) => typeof each === 'string' && (i % 2 === 0 ? NAME : VALUE).test(each))
 
 const entryOf = (head: Record<string, unknown>, body: Buffer): Entry | undefined => {
-  const { status, fields, requestedAt, receivedAt, selection, url, part, ruled, bodyBytes } = head as {
-    [K in keyof StoredParts | 'bodyBytes']: unknown
+  const { status, fields, requestedAt, receivedAt, selection, url, part, ruled } = head as {
+    [K in keyof StoredParts]: unknown
   }
-  if (typeof status !== 'number' || !(status >= 200 && status <= 999)) return undefined
-  if (!isStrings(fields) || fields.length % 2 !== 0 || !fields.every((text) => !/[\r\n\0]/.test(text)))
-    return undefined
-  if (!isTime(requestedAt) || !isTime(receivedAt) || !isSelection(selection) || typeof url !== 'string')
-    return undefined
-  if (bodyBytes !== undefined && bodyBytes !== body.length) return undefined
+  if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 999) return undefined
+  if (!isFields(fields) || !isSelection(selection) || typeof url !== 'string') return undefined
+  if (!isTime(requestedAt) || !isTime(receivedAt)) return undefined
   return new Entry({
-    status,
+    status: status as number,
     fields,
     body,
     requestedAt,
     receivedAt,
-    selection: selection.map((value) => value ?? undefined),
+    selection: present(selection),
     url,
-    ...(isPart(part) ? { part } : {}),
+    ...(isPart(part) ? { part: { first: part.first, last: part.last, total: part.total } } : {}),
     ...(isRuled(ruled) ? { ruled } : {}),
   })
 }
 
-const isPart = (value: unknown): value is NonNullable<StoredParts['part']> =>
-  typeof value === 'object' &&
-  value !== null &&
-  isTime((value as { first: unknown }).first) &&
-  isTime((value as { last: unknown }).last)
-const isRuled = (value: unknown): value is NonNullable<StoredParts['ruled']> =>
-  typeof value === 'object' &&
-  value !== null &&
-  isTime((value as { seconds: unknown }).seconds) &&
-  ['force', 'ttl'].includes((value as { by: string }).by)
+const isPart = (value: unknown): value is NonNullable<StoredParts['part']> => {
+  if (typeof value !== 'object' || value === null) return false
+  const { first, last, total } = value as Record<string, unknown>
+  return isTime(first) && isTime(last) && (total === undefined || isTime(total))
+}
+
+const isRuled = (value: unknown): value is Ruled => {
+  if (typeof value !== 'object' || value === null) return false
+  const { seconds, by, over } = value as Record<string, unknown>
+  return (
+    isTime(seconds) &&
+    (by === 'force' || by === 'ttl') &&
+    (over === undefined || Object.hasOwn(storageReasons, over as StorageReason))
+  )
+}
 
 const indexOf = ({ variants }: Record<string, unknown>): Index | undefined => {
   if (!Array.isArray(variants)) return undefined
   const read: Variant[] = []
-  for (const each of variants as Array<Record<string, unknown>>) {
-    const { key, selection, dateAt, receivedAt, bytes } = each ?? {}
-    if (
-      typeof key !== 'string' ||
-      !isSelection(selection) ||
-      !isTime(dateAt) ||
-      !isTime(receivedAt) ||
-      !isTime(bytes)
-    )
-      return undefined
-    read.push({ key, selection: selection.map((value) => value ?? undefined), dateAt, receivedAt, bytes })
+  for (const each of variants as Array<Record<string, unknown> | null>) {
+    const { key, selection, dateAt, receivedAt, bytes, keepUntil } = each ?? {}
+    if (typeof key !== 'string' || !isSelection(selection) || !isTime(dateAt)) return undefined
+    if (!isTime(receivedAt) || !isTime(bytes) || !isTime(keepUntil)) return undefined
+    read.push({ key, selection: present(selection), dateAt, receivedAt, bytes, keepUntil })
   }
   return new Index(read)
 }

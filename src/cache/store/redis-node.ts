@@ -1,0 +1,169 @@
+/**
+ * One connection to Redis, and whether it is of use.
+ *
+ * - It is up from a PONG in time until its connection breaks or three calls in a row miss their deadline.
+ * - While it is not up nobody calls it. It is asked by PING, one at a time, so that no request pays for finding out
+ *   and nothing piles up in a client whose Redis is frozen.
+ * - Bytes that are no RESP leave replies out of step with calls: then the connection is made anew.
+ */
+import { ErrorReply } from '@redis/client'
+import { StoreError } from './store.ts'
+
+/** What is needed of a node-redis client. */
+export interface NodeClient {
+  readonly isReady: boolean
+  ping(): Promise<unknown>
+  connect(): Promise<unknown>
+  destroy(): void
+}
+
+/** How long between two looks at a connection that is not up. */
+const PROBE_MS = 200
+/** Missed deadlines in a row that count as being away. */
+const PATIENCE = 3
+
+/** `work`, or a StoreError when it takes longer. */
+export const within = <T>(ms: number, work: Promise<T>): Promise<T> => {
+  if (ms === Number.POSITIVE_INFINITY) return work
+  return new Promise((resolve, reject) => {
+    let immediate: NodeJS.Immediate | undefined
+    const timer = setTimeout(
+      () => {
+        // After this thread was busy, timers run before replies are read that came long ago: one more turn for those.
+        immediate = setImmediate(() => reject(new StoreError('too-slow-store')))
+      },
+      Math.max(0, ms),
+    )
+    const settle = (): void => {
+      clearTimeout(timer)
+      clearImmediate(immediate)
+    }
+    work.then(
+      (value) => {
+        settle()
+        resolve(value)
+      },
+      (error: unknown) => {
+        settle()
+        reject(error)
+      },
+    )
+  })
+}
+
+/** The sentence in whatever was thrown; an AggregateError of node's dialling has its own in its parts. */
+export const messageOf = (error: unknown): string => {
+  const { message, code, errors } = error as {
+    message?: string
+    code?: string
+    errors?: Array<{ message: string }>
+  }
+  return message || errors?.[0]?.message || code || String(error)
+}
+
+export class RedisNode {
+  readonly #client: () => NodeClient | undefined
+  readonly #timeoutMs: number
+  /** Told of every change: why it is of no use, or undefined when it is again. */
+  readonly #tell: (error: string | undefined) => void
+  #up = false
+  #missed = 0
+  #downSince = performance.now()
+  #probing: NodeJS.Timeout | undefined
+  #asked = false
+  #stopped = false
+
+  constructor(
+    client: () => NodeClient | undefined,
+    timeoutMs: number,
+    tell: (error: string | undefined) => void,
+  ) {
+    this.#client = client
+    this.#timeoutMs = timeoutMs
+    this.#tell = tell
+    this.#probe()
+  }
+
+  /** Whether a call is worth its while. */
+  get usable(): boolean {
+    return this.#up && this.#client()?.isReady === true
+  }
+
+  /** ms since it was of use; 0 while it is. */
+  get downMs(): number {
+    return this.#up ? 0 : performance.now() - this.#downSince
+  }
+
+  /** The connection said `error`. */
+  failed(error: unknown): void {
+    const client = this.#client()
+    // An error reply (to a PING of the client itself) leaves the connection as it is.
+    if (error instanceof ErrorReply) return
+    if (client?.isReady === true && !this.#stopped) {
+      // Not the socket's error: the decoder's. Whatever comes next on this connection answers nobody knows what.
+      client.destroy()
+      client.connect().catch(() => {})
+    }
+    this.#down(messageOf(error))
+  }
+
+  /** The connection is made and greeted. */
+  ready(): void {
+    this.#asked = false
+    this.#ask()
+  }
+
+  inTime(): void {
+    this.#missed = 0
+  }
+
+  late(): void {
+    if (++this.#missed >= PATIENCE) this.#down('no answer in time')
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearInterval(this.#probing)
+  }
+
+  #down(error: string): void {
+    if (this.#stopped) return
+    if (this.#up) this.#downSince = performance.now()
+    this.#up = false
+    this.#tell(error)
+    this.#probe()
+  }
+
+  #probe(): void {
+    this.#probing ??= setInterval(() => this.#ask(), PROBE_MS).unref()
+  }
+
+  #ask(): void {
+    const client = this.#client()
+    if (this.#up || this.#asked || this.#stopped || client?.isReady !== true) return
+    this.#asked = true
+    const askedAt = performance.now()
+    const asked = client.ping()
+    asked
+      .catch(() => {})
+      .finally(() => {
+        this.#asked = false
+      })
+    within(this.#timeoutMs, asked).then(
+      () => {
+        // An answer from before the connection broke once more tells nothing of now.
+        if (askedAt >= this.#downSince && client.isReady) this.#wellAgain()
+      },
+      (error: unknown) => this.#tell(error instanceof StoreError ? 'no answer in time' : messageOf(error)),
+    )
+  }
+
+  #wellAgain(): void {
+    if (this.#stopped) return
+    clearInterval(this.#probing)
+    this.#probing = undefined
+    this.#missed = 0
+    this.#up = true
+    this.#tell(undefined)
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * One request and its answer, from the head of the one to the last byte of the other.
+ *
+ * - Its exchange ends exactly once: when the last byte was given to the connection, or when the connection is closed,
+ *   whichever comes first.
+ * - `cancel` fires when the answer can no longer be given.
+ * - At most one answer is given; what comes after it, an error or another answer, is let go.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { Cancel } from '../core/cancel.ts'
+import type { Clock } from '../core/clock.ts'
+import { ProxyError } from '../core/errors.ts'
+import type { Exchange } from '../core/exchange.ts'
+import type { Exchanges } from '../core/exchanges.ts'
+import type { Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
+import { bodyTooLarge, hasBody, RequestBody } from './body.ts'
+import { closeGently, errorResponse, internalError, LINGER_MS } from './refusals.ts'
+import { type Sending, send, sendInterim } from './send.ts'
+import type { RequestTarget } from './target.ts'
+
+/** What all conversations of an edge share. */
+export interface ConversationContext {
+  readonly handler: Handler
+  readonly exchanges: Exchanges
+  readonly clock: Clock
+  readonly maxBodyBytes: number | undefined
+  /** No answer leaves a connection open any more. */
+  readonly draining: () => boolean
+  readonly onInternalError: (error: unknown) => void
+  readonly onEnded: (conversation: Conversation) => void
+}
+
+export class Conversation implements Sending {
+  readonly exchange: Exchange
+  readonly socket: Socket
+  readonly #message: IncomingMessage
+  readonly #res: ServerResponse
+  readonly #context: ConversationContext
+  readonly #cancel = new Cancel()
+  #body: RequestBody | undefined
+  #bytes = 0
+  #error: ProxyError | undefined
+  /** Bytes behind the request were no HTTP: nothing more can be read from this connection. */
+  #lastOne = false
+  #ended = false
+
+  constructor(
+    message: IncomingMessage,
+    res: ServerResponse,
+    exchange: Exchange,
+    context: ConversationContext,
+  ) {
+    this.exchange = exchange
+    this.socket = message.socket
+    this.#message = message
+    this.#res = res
+    this.#context = context
+    // Neither `close` nor `aborted` of the request tells that the client left (nodejs/node#46666).
+    res.on('close', () => this.closed())
+  }
+
+  /** Asks the chain and gives its answer. */
+  begin(target: RequestTarget, wantsContinue: boolean): void {
+    const { exchange } = this
+    const message = this.#message
+    const res = this.#res
+    const { handler, maxBodyBytes } = this.#context
+    if (hasBody(message)) {
+      this.#body = new RequestBody(message, exchange, {
+        maxBytes: maxBodyBytes,
+        beforeFirstRead: wantsContinue ? () => this.#sayContinue() : undefined,
+      })
+    }
+    if (target.refusal !== undefined) {
+      this.refuse(target.refusal)
+      return
+    }
+    if (maxBodyBytes !== undefined && Number(message.headers['content-length'] ?? 0) > maxBodyBytes) {
+      this.refuse(bodyTooLarge(maxBodyBytes))
+      return
+    }
+    const req: ProxyRequest = {
+      method: message.method!,
+      url: target.url,
+      headers: message.rawHeaders,
+      body: this.#body,
+      cancel: this.#cancel,
+      exchange,
+      onInformation: (status, headers) => sendInterim(res, status, headers),
+    }
+    let answer: Promise<ProxyResponse>
+    try {
+      answer = handler(req)
+    } catch (thrown) {
+      this.refuse(thrown)
+      return
+    }
+    answer.then(
+      (given) => this.#give(given),
+      (reason) => this.refuse(reason),
+    )
+  }
+
+  /** Answers with an error, unless there is an answer already. */
+  refuse(reason: unknown): void {
+    if (this.#ended || this.#res.headersSent || this.#error !== undefined) return
+    const error = reason instanceof ProxyError ? reason : internalError(reason)
+    if (error.code === 'internal') this.#context.onInternalError(error.cause ?? error)
+    this.#error = error
+    // What is left of the body is of no use to anybody.
+    this.#body?.destroy()
+    if (error.code === 'client-gone') this.#res.destroy()
+    else this.#give(errorResponse(error))
+  }
+
+  /** What the client sent is no HTTP: in the body of this request, or behind it. */
+  malformed(error: ProxyError): void {
+    if (this.#message.complete) {
+      this.#lastOne = true
+      this.#res.shouldKeepAlive = false
+    } else if (this.#res.headersSent) {
+      this.#error ??= error
+      this.#res.destroy()
+    } else {
+      this.#cancel.fire()
+      this.refuse(error)
+    }
+  }
+
+  /** The answer was sent, or the connection is closed. */
+  closed(): void {
+    if (this.#ended) return
+    this.#ended = true
+    const res = this.#res
+    if (res.writableFinished) this.#end(res.statusCode)
+    else {
+      this.#cancel.fire()
+      this.#error ??= new ProxyError(499, 'client-gone', 'the client left before the answer was complete')
+      this.#end(res.headersSent ? res.statusCode : 0)
+    }
+    this.#letBodyGo()
+    if (this.#lastOne) this.socket.destroySoon()
+  }
+
+  /** Destroys the connection. */
+  drop(): void {
+    this.#error ??= new ProxyError(503, 'shutting-down', 'the proxy was shut down before the answer was complete')
+    this.socket.destroy()
+  }
+
+  sent(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  broken(error: unknown): void {
+    const res = this.#res
+    if (this.#ended || res.writableEnded) return
+    if (this.#error === undefined && !res.destroyed)
+      this.#error =
+        error instanceof ProxyError
+          ? error
+          : new ProxyError(502, 'upstream-aborted', 'the answer broke off', { cause: error })
+    // A clean end would make a part look like the whole (RFC 9112 §8).
+    res.destroy()
+  }
+
+  #give(answer: ProxyResponse): void {
+    const res = this.#res
+    if (this.#ended || res.destroyed || res.headersSent) {
+      if (answer.body instanceof Readable) answer.body.on('error', () => {}).destroy()
+      return
+    }
+    const { clock, draining } = this.#context
+    const unread = this.#body !== undefined && !this.#body.complete
+    if (draining() || (unread && this.#error !== undefined)) res.shouldKeepAlive = false
+    if (unread) this.#closeGentlyAfterwards()
+    const { exchange } = this
+    exchange.headAt = clock.now()
+    exchange.responseHeaders = answer.headers
+    try {
+      send(answer, res, this)
+    } catch (thrown) {
+      this.#unsendable(thrown)
+    }
+  }
+
+  /** node refuses to write a head with such a status or field. */
+  #unsendable(thrown: unknown): void {
+    const res = this.#res
+    const { code, message } = thrown as NodeJS.ErrnoException
+    const upstreams = /^ERR_(?:INVALID_CHAR|INVALID_HTTP_TOKEN|HTTP_INVALID_)/.test(code ?? '')
+    if (res.headersSent || this.#error !== undefined) {
+      this.#error ??= internalError(thrown)
+      res.destroy()
+    } else if (upstreams) {
+      this.refuse(
+        new ProxyError(502, 'upstream-protocol', `the upstream's answer cannot be passed on: ${message}.`, {
+          cause: thrown,
+        }),
+      )
+    } else this.refuse(thrown)
+  }
+
+  #sayContinue(): void {
+    // RFC 9110 §10.1.1: only where the final answer is not on its way yet.
+    if (!this.#res.headersSent && !this.#res.destroyed) this.#res.writeContinue()
+  }
+
+  #closeGentlyAfterwards(): void {
+    const { socket } = this
+    // What node calls once an answer that says Connection: close is written.
+    socket.destroySoon = () => {
+      if (this.#message.complete) socket.destroy()
+      else closeGently(socket)
+    }
+  }
+
+  /** The rest of an upload whose answer was given is read and dropped, for a while. */
+  #letBodyGo(): void {
+    const body = this.#body
+    if (body === undefined) return
+    body.destroy()
+    const { socket } = this
+    if (body.complete || socket.destroyed) return
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    const done = (): void => clearTimeout(timer)
+    this.#message.once('end', done)
+    socket.once('close', done)
+  }
+
+  #end(status: number): void {
+    const { exchange } = this
+    this.#context.onEnded(this)
+    this.#context.exchanges.end(exchange, status, this.#bytes, this.#error)
+  }
+}
