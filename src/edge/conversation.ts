@@ -40,6 +40,8 @@ export class Conversation implements Sending {
   readonly #context: ConversationContext
   readonly #cancel = new Cancel()
   #body: RequestBody | undefined
+  /** The client waits for 100 (Continue) before it sends the body. */
+  #owesContinue = false
   #bytes = 0
   #error: ProxyError | undefined
   /** Bytes behind the request were no HTTP: nothing more can be read from this connection. */
@@ -68,6 +70,7 @@ export class Conversation implements Sending {
     const res = this.#res
     const { handler, maxBodyBytes } = this.#context
     if (hasBody(message)) {
+      this.#owesContinue = wantsContinue
       this.#body = new RequestBody(message, exchange, {
         maxBytes: maxBodyBytes,
         beforeFirstRead: wantsContinue ? () => this.#sayContinue() : undefined,
@@ -174,7 +177,9 @@ export class Conversation implements Sending {
     }
     const { clock, draining } = this.#context
     const unread = this.#body !== undefined && !this.#body.complete
-    if (draining() || (unread && this.#error !== undefined)) res.shouldKeepAlive = false
+    // A client that was not told to continue may send the body or the next request: nobody could tell which.
+    if (draining() || (unread && (this.#owesContinue || this.#error !== undefined)))
+      res.shouldKeepAlive = false
     if (unread) this.#closeGentlyAfterwards()
     const { exchange } = this
     exchange.headAt = clock.now()
@@ -204,15 +209,17 @@ export class Conversation implements Sending {
   }
 
   #sayContinue(): void {
+    this.#owesContinue = false
     // RFC 9110 §10.1.1: only where the final answer is not on its way yet.
     if (!this.#res.headersSent && !this.#res.destroyed) this.#res.writeContinue()
   }
 
   #closeGentlyAfterwards(): void {
     const { socket } = this
+    const { destroySoon } = socket
     // What node calls once an answer that says Connection: close is written.
     socket.destroySoon = () => {
-      if (this.#message.complete) socket.destroy()
+      if (this.#message.complete) destroySoon.call(socket)
       else closeGently(socket)
     }
   }

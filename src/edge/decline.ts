@@ -1,0 +1,36 @@
+/** Declining an upgrade by answering as if it had not been asked for (RFC 9110 §7.8). */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { listMembers } from '../http/fields.ts'
+
+/** Names that belong to the wish for another protocol. */
+const aboutUpgrade = new Set(['upgrade', 'http2-settings'])
+
+/** Whether a request asks for what a tunnel is made for: a WebSocket (RFC 6455 §4.1). */
+export const wantsWebSocket = (message: IncomingMessage): boolean =>
+  message.method === 'GET' && /^websocket$/i.test(message.headers.upgrade ?? '')
+
+/** node lets go of a connection that asks for an upgrade: its request is put back without that, and read anew. */
+export const serveWithoutUpgrade = (
+  server: Server,
+  message: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void => {
+  const { rawHeaders } = message
+  let text = `${message.method} ${message.url} HTTP/${message.httpVersion}\r\n`
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toLowerCase()
+    if (aboutUpgrade.has(name)) continue
+    let value = rawHeaders[i + 1]!
+    if (name === 'connection') {
+      value = listMembers(value)
+        .filter((member) => !aboutUpgrade.has(member.toLowerCase()))
+        .join(', ')
+      if (value === '') continue
+    }
+    text += `${rawHeaders[i]}: ${value}\r\n`
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
+  server.emit('connection', socket)
+}
