@@ -79,6 +79,8 @@ const firstOf = (env: NodeJS.ProcessEnv, ...names: string[]) => {
   }
   return undefined
 }
+/** Port 6831 of an agent takes another encoding than the one we write; its neighbour is the right one. */
+const agentPort = (given: string | undefined) => (given === undefined || given === '' || given === '6831' ? '6832' : given)
 const concealUrl = (text: string) => text.replace(/\/\/[^/@\s]*@/, '//***@')
 const concealHeader = (text: string) =>
   /:\s*$/.test(text) ? text : text.replace(/(?<=[^:\s])[:\s].*$/s, ': ***')
@@ -313,6 +315,13 @@ export const options = {
     default: '5s',
     parse: parseDuration,
   }),
+  'max-body': optional<number>({
+    flags: '--max-body <size>',
+    group: 'Limits',
+    help: 'larger request bodies get 413',
+    defaultHint: 'unlimited',
+    parse: parseSize,
+  }),
   concurrency: optional<number>({
     flags: '--concurrency <n>',
     group: 'Limits',
@@ -338,7 +347,7 @@ export const options = {
       if (otlp !== undefined) return otlp
       const agent = firstOf(env, 'JAEGER_AGENT_HOST')
       if (agent === undefined) return undefined
-      return { name: agent.name, value: `jaeger://${agent.value}:${env.JAEGER_AGENT_PORT || '6832'}` }
+      return { name: agent.name, value: `jaeger://${agent.value}:${agentPort(env.JAEGER_AGENT_PORT)}` }
     },
     conceal: concealUrl,
   }),

@@ -186,6 +186,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     exchanges,
     clock,
     continueTrace: tracing?.continueTrace,
+    maxBodyBytes: options['max-body'],
     page:
       metricsPath === undefined
         ? undefined
@@ -268,6 +269,7 @@ const makeTracing = async (
     serviceName: options['service-name'],
     route,
     redactUrl: redact.url,
+    upstreamUrl: options.target!.origin + options.target!.basePath,
     onProblem: notices.trace,
   })
   return {

@@ -201,6 +201,9 @@ export const parseTrace = (text: string): TraceEndpoint | undefined => {
   const url = new URL(given)
   if (url.protocol === 'jaeger:') {
     if (url.hostname === '' || !/^\/?$/.test(url.pathname)) throw new BadValue(right)
+    if (url.port === '6831') {
+      throw new BadValue(`jaeger://${url.hostname}:6832; port 6831 takes compact Thrift, which is not spoken here`)
+    }
     return {
       kind: 'jaeger-agent',
       host: url.hostname.replace(/^\[|\]$/g, ''),

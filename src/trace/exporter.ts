@@ -17,8 +17,8 @@ export interface Delivery {
 
 /** Spans that wait for one endpoint; further ones are dropped (the default of OpenTelemetry's batch processor). */
 export const QUEUE_SPANS = 2048
-/** Spans of one request to an endpoint. */
-export const BATCH_SPANS = 512
+/** Spans of one request to an endpoint: encoding these holds the thread for some 5 ms. */
+export const BATCH_SPANS = 256
 /** How long spans wait for company. */
 export const BATCH_MS = 500
 /** After that an endpoint's answer is not waited for any more. */

@@ -32,10 +32,9 @@ export const jaegerExporter = async (
     throw new Error('port 6831 of an agent takes the compact protocol, which is not sent here; use port 6832')
   }
   const client = await load()
-  const process = new client.thrift.Process({ serviceName, tags: processTags() })
   return endpoint.kind === 'jaeger-agent'
     ? agentExporter(endpoint, { client, serviceName, delivery })
-    : collectorExporter(endpoint.url, { client, process, delivery, env })
+    : collectorExporter(endpoint.url, { client, serviceName, delivery, env })
 }
 
 type Thrift = typeof import('jaeger-client/dist/src/thrift.js')['default']['default']['_thrift']
@@ -102,11 +101,12 @@ const agentExporter = (
 /** A binary Thrift batch as the body of a POST (Jaeger docs, "Collector: Thrift over HTTP"). */
 const collectorExporter = async (
   endpoint: string,
-  options: { client: JaegerClient; process: object; delivery: Delivery; env: NodeJS.ProcessEnv },
+  options: { client: JaegerClient; serviceName: string; delivery: Delivery; env: NodeJS.ProcessEnv },
 ): Promise<SpanExporter> => {
   const { thrift } = options.client
   const { Pool } = await import('undici')
   const url = new URL(endpoint)
+  const sender = new thrift.Process({ serviceName: options.serviceName, tags: processTags() })
   const ending = new AbortController()
   setMaxListeners(0, ending.signal)
   // The signal is net.connect's and destroys sockets that are still connecting, which Pool.destroy does not.
@@ -117,7 +117,7 @@ const collectorExporter = async (
     delivery: options.delivery,
     async send(spans) {
       const batch = new thrift.Batch({
-        process: options.process,
+        process: sender,
         spans: spans.map((span) => new thrift.Span(thriftSpan(span))),
       })
       const { err, value } = thrift.Batch.rw.toBuffer(batch)

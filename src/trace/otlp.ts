@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { HrTime, TraceState } from '@opentelemetry/api'
+import type { HrTime, SpanContext, TraceState } from '@opentelemetry/api'
 import type { Resource } from '@opentelemetry/resources'
 import type { SpanExporter as OtelExporter, ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import type { SpanRecord } from '../observe/spans.ts'
@@ -193,28 +193,19 @@ const SCOPE = { name: 'revproxy' }
 
 /** The span as the processor takes it; nothing of a tracer is needed for that. */
 const readableSpan = (record: SpanRecord, resource: Resource): ReadableSpan => {
-  const { traceId, parentSpanId, remoteParent } = record
+  const { traceId, spanId, parentSpanId, remoteParent, statusMessage: message } = record
   const traceFlags = record.sampled ? 1 : 0
-  const context = {
-    traceId,
-    spanId: record.spanId,
-    traceFlags,
-    ...(record.traceState !== undefined && { traceState: stateAsItCame(record.traceState) }),
-  }
-  return {
+  const context: SpanContext = { traceId, spanId, traceFlags }
+  if (record.traceState !== undefined) context.traceState = stateAsItCame(record.traceState)
+  const code = STATUS[record.status]
+  const span: Writable<ReadableSpan> = {
     name: record.name,
     kind: KIND[record.kind],
     spanContext: () => context,
-    ...(parentSpanId !== undefined && {
-      parentSpanContext: { traceId, spanId: parentSpanId, traceFlags, isRemote: remoteParent },
-    }),
     startTime: hrTime(record.startMs),
     endTime: hrTime(record.endMs),
     duration: hrTime(record.endMs - record.startMs),
-    status: {
-      code: STATUS[record.status],
-      ...(record.statusMessage !== undefined && { message: record.statusMessage }),
-    },
+    status: message === undefined ? { code } : { code, message },
     attributes: record.attributes,
     links: [],
     events: record.events.map(({ name, atMs, attributes }) => ({ name, time: hrTime(atMs), attributes })),
@@ -225,7 +216,13 @@ const readableSpan = (record: SpanRecord, resource: Resource): ReadableSpan => {
     droppedEventsCount: 0,
     droppedLinksCount: 0,
   }
+  if (parentSpanId !== undefined) {
+    span.parentSpanContext = { traceId, spanId: parentSpanId, traceFlags, isRemote: remoteParent }
+  }
+  return span
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Seconds and nanoseconds of ms with fractions, to the last bit of the double. */
 const hrTime = (ms: number): HrTime => {

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { get } from '../support/client.ts'
+
+/** What npm says of a tarball. */
+interface Packed {
+  readonly filename: string
+  readonly size: number
+  readonly files: ReadonlyArray<{ readonly path: string }>
+}
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -15,24 +22,33 @@ test('the packed tarball, installed into an empty folder, gives a working revpro
   const folder = mkdtempSync(join(tmpdir(), 'revproxy-pack-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   // Built already; building again would pull the files away under the tests that run beside this one.
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root })
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+    cwd: root,
+  })
   const packed = JSON.parse(stdout) as unknown
-  const [{ files, size }] = (Array.isArray(packed) ? packed : Object.values(packed as object)) as Array<{ files: Array<{ path: string }>; size: number }>
+  const [tarball] = (Array.isArray(packed) ? packed : Object.values(packed as object)) as Packed[]
+  const { files, size, filename } = tarball!
   const paths = files.map(({ path }) => path)
-  for (const needed of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/bin/revproxy.js']) assert.ok(paths.includes(needed), `${needed} is not packed`)
-  assert.deepEqual(paths.filter((path) => /^(?:dist\/)?(?:test|src\/.*\.ts$|\.ci)/.test(path)), [])
+  for (const needed of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/bin/revproxy.js'])
+    assert.ok(paths.includes(needed), `${needed} is not packed`)
+  assert.deepEqual(
+    paths.filter((path) => /^(?:dist\/)?(?:test|src\/.*\.ts$|\.ci)/.test(path)),
+    [],
+  )
   assert.ok(size < 400_000, `${size} bytes`)
 
-  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))!
   const home = join(folder, 'home')
-  statSync(join(folder, tarball))
-  await run('mkdir', [home])
+  mkdirSync(home)
   writeFileSync(join(home, 'package.json'), '{"private":true}')
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(folder, tarball)], { cwd: home })
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(folder, filename)], {
+    cwd: home,
+  })
   const executable = join(home, 'node_modules', '.bin', 'revproxy')
   assert.match((await run(executable, ['--version'])).stdout, /^\d+\.\d+\.\d+\n$/)
 
-  const child = spawn(executable, ['demo', '-p', '0', '--admin', 'off'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(executable, ['demo', '-p', '0', '--admin', 'off'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   t.after(() => child.kill('SIGKILL'))
   const url = await new Promise<string>((resolve, reject) => {
     let text = ''
