@@ -9,7 +9,7 @@ import type { Fields } from '../core/types.ts'
 import { firstValue, hasField, withField, withoutFields } from '../http/fields.ts'
 import type { Part } from '../http/range.ts'
 import { isStrongTag } from '../http/validators.ts'
-import { wantedPart } from './deliver.ts'
+import { rangeStands, wantedPart } from './deliver.ts'
 import { Entry } from './entry.ts'
 import type { RequestMarks } from './key.ts'
 import { freshened, unconditionalFields } from './validation.ts'
@@ -41,7 +41,8 @@ export const missingRange = (stored: Entry, marks: RequestMarks): Missing | unde
   const wanted = wantedPart(marks, stored)
   if (wanted === 'unsatisfiable') return undefined
   // A Range that we do not read is the upstream's to answer; one that If-Range overrules is none.
-  if (wanted === undefined && marks.range !== undefined && marks.ifRange === undefined) return undefined
+  if (wanted === undefined && marks.range !== undefined && rangeStands(marks.ifRange, stored))
+    return undefined
   const { first, last } = wanted ?? { first: 0, last: has.total - 1 }
   const [before, behind] = [first < has.first, last > has.last]
   if (before === behind) return undefined
@@ -82,18 +83,36 @@ export const combined = (stored: Entry, response: Entry): Entry | undefined => {
   if (!body.subarray(old.first - first, old.last - first + 1).equals(stored.body)) return undefined
   const { requestedAt, receivedAt, selection } = response.parts
   const { parts, fields, hits } = freshened(stored, response.fields, { requestedAt, receivedAt })
-  const whole = body.length === old.total
-  const length = withField(withoutFields(fields, ofOnePart), 'Content-Length', String(body.length))
-  const next = new Entry({
+  const larger = new Entry({
     ...parts,
-    status: whole ? 200 : 206,
-    fields: whole ? length : withField(length, 'Content-Range', `bytes ${first}-${last}/${old.total}`),
+    status: 206,
+    fields: withField(
+      withField(withoutFields(fields, ofOnePart), 'Content-Length', String(body.length)),
+      'Content-Range',
+      `bytes ${first}-${last}/${old.total}`,
+    ),
     body,
-    part: whole ? undefined : { first, last, total: old.total },
+    part: { first, last, total: old.total },
     selection: hasField(response.fields, 'vary') ? selection : parts.selection,
   })
+  const next = asWhole(larger)
   next.hits = hits
   return next
+}
+
+/**
+ * A part that is all there is, from the first byte to the last, as the 200 that it could have been (RFC 9110
+ * §15.3.7.3); anything else as it is.
+ */
+export const asWhole = (entry: Entry): Entry => {
+  const has = entry.status === 206 ? lies(entry) : undefined
+  if (has === undefined || entry.body.length !== has.total) return entry
+  return new Entry({
+    ...entry.parts,
+    status: 200,
+    fields: withField(withoutFields(entry.fields, ofOnePart), 'Content-Length', String(has.total)),
+    part: undefined,
+  })
 }
 
 /** Fields that were true of one part only. */

@@ -81,10 +81,16 @@ export const holds = (marks: RequestMarks, entry: Entry, method = 'GET'): boolea
   // RFC 9110 §14.2: a range has a meaning with GET only.
   const wanted = method === 'GET' ? wantedPart(marks, entry) : undefined
   if (wanted === undefined) return false
-  return wanted === 'unsatisfiable' || (wanted.first >= part.first && wanted.last <= part.last)
+  return wanted === 'unsatisfiable' || within(wanted, part)
 }
 
-/** The answer; `ageSeconds` and further fields go into its head. What is stored must hold what is wanted. */
+const within = (wanted: Part, part: Part | undefined): boolean =>
+  part === undefined || (wanted.first >= part.first && wanted.last <= part.last)
+
+/**
+ * The answer; `ageSeconds` and further fields go into its head. Asked for what is not held it is the stored response as
+ * it is: a part says of itself which one.
+ */
 export const deliver = (
   entry: Entry,
   method: string,
@@ -100,7 +106,7 @@ export const deliver = (
   if (method === 'GET' && (status === 200 || status === 206)) {
     const wanted = wantedPart(marks, entry)
     if (wanted === 'unsatisfiable') return unsatisfiable(entry, added)
-    if (wanted !== undefined) return part(entry, wanted, added)
+    if (wanted !== undefined && within(wanted, entry.parts.part)) return part(entry, wanted, added)
   }
   return { status, headers: [...withoutFields(fields, age), ...added], body }
 }

@@ -26,7 +26,7 @@ export const heuristicStatuses: ReadonlySet<number> = new Set([
 ])
 
 /** RFC 9111 §4.2.2: a typical setting is a tenth of the time since the last change. */
-const HEURISTIC_SHARE = 0.1
+const HEURISTIC_DIVISOR = 10
 /** Guesses end here, so that a file of years ago is not fresh for months. */
 const HEURISTIC_MAX_SECONDS = 24 * 3600
 
@@ -65,7 +65,7 @@ const heuristic = (entry: Entry): Lifetime | undefined => {
   const modified = firstValue(entry.fields, 'last-modified')
   const at = modified === undefined ? undefined : parseDate(modified, entry.parts.receivedAt)
   if (at === undefined || at >= entry.dateAt) return undefined
-  const seconds = Math.min(((entry.dateAt - at) / 1000) * HEURISTIC_SHARE, HEURISTIC_MAX_SECONDS)
+  const seconds = Math.min((entry.dateAt - at) / 1000 / HEURISTIC_DIVISOR, HEURISTIC_MAX_SECONDS)
   return { seconds, source: 'heuristic' }
 }
 

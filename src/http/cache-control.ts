@@ -31,7 +31,9 @@ export const parseCacheControl = (value: string | undefined): Directives => {
     const rest = match[2]!
     const malformed = rest !== '' && !/^=[^ \t]/.test(rest) // RFC 9111 §5.2: no white space around "="
     if (malformed && permissive.has(name)) continue
-    const argument = rest === '' ? true : malformed ? ` ${rest}` : unquote(rest.slice(1))
+    const given = rest === '' ? true : malformed ? ` ${rest}` : unquote(rest.slice(1))
+    // Without a name that can be read it concerns the whole.
+    const argument = qualified.has(name) && (malformed || given === '') ? true : given
     const before = directives.get(name)
     if (before === undefined) directives.set(name, argument)
     // RFC 9111 §4.2.1: of several the first counts. Of several that name fields all do, and one without wins.
@@ -87,7 +89,7 @@ export const namedFields = (directives: Directives, name: string): readonly stri
   const given = names.filter((each) => each !== '')
   const usable =
     given.length > 0 &&
-    !/^\s/.test(argument) &&
+    !argument.includes("'") && // no field has an apostrophe: somebody took it for a quote
     given.every((each) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(each) && !indispensable.has(each)) // RFC 9110 §5.6.2
   return usable ? given : undefined
 }

@@ -10,7 +10,7 @@ export type BareItem =
 /** Serialises text as a String (§4.1.6); characters that cannot stand in one are percent-encoded. */
 export const sfString = (text: string): string =>
   `"${text
-    .toWellFormed() // half a surrogate pair has no percent-encoding
+    .replace(/[\ud800-\udfff]/gu, '\ufffd') // half a pair, which has no percent-encoding
     .replace(/[^\x20-\x7e]/gu, encodeURIComponent)
     .replace(/["\\]/g, '\\$&')}"`
 
