@@ -168,7 +168,14 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     const exchange = open(message, url, message.headers.host ?? '')
     exchanges.end(exchange, error.status, answerRaw(socket, error), error)
   }
+  /** Whether answers to earlier requests are still to come on this connection: then it can become nothing else. */
+  const isBusy = (socket: Duplex): boolean => {
+    const last = (socket as Known)[connection]?.open.at(-1)
+    last?.malformed(badRequest(400, 'the protocol of a connection that is in use cannot be changed.'))
+    return last !== undefined
+  }
   const onUpgrade = (server: Server, message: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (isBusy(socket)) return
     if (options.upgrade === undefined || !wantsWebSocket(message)) {
       serveWithoutUpgrade(server, message, socket, head)
       return
@@ -196,13 +203,14 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     const known = (socket as Known)[connection]
     if (known?.refused === true) return
     const refusal = malformed(error)
-    if (refusal === undefined || !socket.writable) {
+    const last = known?.open.at(-1)
+    const gone = error.code === 'HPE_INVALID_EOF_STATE' && last !== undefined
+    if (refusal === undefined || gone || !socket.writable) {
       socket.destroy()
       return
     }
     if (known !== undefined) known.refused = true
     // To answer out of turn would make this the answer to another request.
-    const last = known?.open.at(-1)
     if (last !== undefined) last.malformed(refusal)
     else {
       options.onMalformed?.(addressOf(socket), refusal)
@@ -247,7 +255,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     })
     server.on('connect', (message, socket: Duplex) => {
       socket.on('error', () => socket.destroy())
-      refuseOnSocket(message, socket, message.url!, connectRefused())
+      if (!isBusy(socket)) refuseOnSocket(message, socket, message.url!, connectRefused())
     })
     server.on('clientError', (error, socket) => onClientError(error, socket as Socket))
     return server
@@ -297,6 +305,5 @@ const malformed = ({ code = '', message }: NodeJS.ErrnoException): ProxyError | 
     return badRequest(431, `the head of this request is larger than ${MAX_HEAD_BYTES / 1024} kB.`)
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return badRequest(408, 'the head of this request did not come in time.')
-  if (code === 'HPE_INVALID_EOF_STATE') return undefined
   return code.startsWith('HPE_') ? badRequest(400, `this is not valid HTTP (${message}).`) : undefined
 }

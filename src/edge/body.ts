@@ -25,7 +25,11 @@ const size = (bytes: number): string => {
 
 /** The refusal of a body over the bound (RFC 9110 §15.5.14). */
 export const bodyTooLarge = (maxBytes: number): ProxyError =>
-  new ProxyError(413, 'body-too-large', `the body of this request is larger than ${size(maxBytes)} (--max-body).`)
+  new ProxyError(
+    413,
+    'body-too-large',
+    `the body of this request is larger than ${size(maxBytes)} (--max-body).`,
+  )
 
 /** Whether a request has a body, by its framing (RFC 9112 §6.3). */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>

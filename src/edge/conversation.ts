@@ -149,7 +149,11 @@ export class Conversation implements Sending {
 
   /** Destroys the connection. */
   drop(): void {
-    this.#error ??= new ProxyError(503, 'shutting-down', 'the proxy was shut down before the answer was complete')
+    this.#error ??= new ProxyError(
+      503,
+      'shutting-down',
+      'the proxy was shut down before the answer was complete',
+    )
     this.socket.destroy()
   }
 

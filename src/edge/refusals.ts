@@ -29,7 +29,9 @@ const proxyStatus = ({ code }: ProxyError): string => {
 
 /** The error for a fault of ours; what it was is for the log, not for the client. */
 export const internalError = (cause: unknown): ProxyError =>
-  new ProxyError(500, 'internal', 'something went wrong in the proxy itself; its log has the details.', { cause })
+  new ProxyError(500, 'internal', 'something went wrong in the proxy itself; its log has the details.', {
+    cause,
+  })
 
 /** The one place where an error becomes an answer. */
 export const errorResponse = (error: ProxyError): ProxyResponse & { readonly body: Buffer } => {

@@ -1,7 +1,8 @@
 /** From what the transport reports to the one error the edge answers with. */
-import { ProxyError } from '../core/errors.ts'
+import { type ErrorCode, ProxyError } from '../core/errors.ts'
 
-const seconds = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`)
+/** Largest head of an upstream's answer. */
+export const MAX_HEAD_KB = 64
 
 /** What the sentences name. */
 export interface UpstreamErrorFacts {
@@ -11,27 +12,61 @@ export interface UpstreamErrorFacts {
   readonly connectTimeoutMs: number
 }
 
+type Cause = NodeJS.ErrnoException & {
+  readonly errors?: readonly NodeJS.ErrnoException[]
+  /** What undici's parser could not read. */
+  readonly data?: string
+}
+
+const seconds = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`)
+
+/** `host:port` of every address that was tried. */
+const addresses = (cause: Cause): string[] => [
+  ...new Set(
+    [cause, ...(cause.errors ?? [])].flatMap((each) => {
+      const { address, port } = each as { address?: string; port?: number }
+      if (address === undefined || port === undefined) return []
+      return [`${address.includes(':') ? `[${address}]` : address}:${port}`]
+    }),
+  ),
+]
+
+/** Bytes that were no HTTP answer. */
+const isUnreadable = ({ name, code = '' }: Cause): boolean =>
+  name === 'HTTPParserError' ||
+  code.startsWith('HPE_') ||
+  code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' ||
+  code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE'
+
+/** undici's words for a 100 or 101 that it had not asked for; by its code such an error looks like a reset. */
+const isUnasked = ({ message }: Cause): boolean => message === 'bad response' || message === 'bad upgrade'
+
+/** Whether the connection ended, whatever was or was not sent on it. */
+export const isReset = (error: unknown): boolean => {
+  const cause = error as Cause
+  return (
+    (cause.code === 'UND_ERR_SOCKET' && !isUnasked(cause)) ||
+    cause.code === 'ECONNRESET' ||
+    cause.code === 'EPIPE'
+  )
+}
+
 /** The ProxyError for a transport error met before the head of an answer. */
 export const upstreamError = (
   error: unknown,
   { target, timeoutMs, connectTimeoutMs }: UpstreamErrorFacts,
 ): ProxyError => {
   if (error instanceof ProxyError) return error
-  const cause = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] }
+  const cause = error as Cause
   // Dialling several addresses of a name fails with one error that holds theirs.
-  const first = Array.isArray(cause.errors)
-    ? (cause.errors.find(({ code }) => code !== undefined) ?? cause)
-    : cause
+  const first: Cause = cause.errors?.find(({ code }) => code !== undefined) ?? cause
   const code = String(first.code ?? '')
-  const of = (status: number, name: ProxyError['code'], message: string) =>
+  const of = (status: number, name: ErrorCode, message: string) =>
     new ProxyError(status, name, message, { cause: error })
   switch (code) {
     case 'ECONNREFUSED': {
-      const tried = [cause, ...(cause.errors ?? [])].flatMap((each) => {
-        const { address, port } = each as { address?: string; port?: number }
-        return address === undefined ? [] : [`${address.includes(':') ? `[${address}]` : address}:${port}`]
-      })
-      const where = tried.length === 0 ? '' : ` on ${[...new Set(tried)].join(' and ')}`
+      const tried = addresses(cause)
+      const where = tried.length === 0 ? '' : ` on ${tried.join(' and ')}`
       return of(502, 'upstream-refused', `${target} refused the connection${where}. Is it running?`)
     }
     case 'ENOENT':
@@ -42,6 +77,8 @@ export const upstreamError = (
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case 'EADDRNOTAVAIL':
+    case 'EACCES':
+    case 'EPERM':
       return of(502, 'upstream-unreachable', `${target} cannot be reached (${code}).`)
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
@@ -55,23 +92,47 @@ export const upstreamError = (
       return of(504, 'upstream-timeout', `${target} was silent for ${seconds(timeoutMs)} (--timeout).`)
     case 'UND_ERR_HEADERS_OVERFLOW':
       return of(502, 'upstream-protocol', `${target} sent a head larger than ${MAX_HEAD_KB} kB.`)
+    case 'UND_ERR_INVALID_ARG':
+    case 'UND_ERR_NOT_SUPPORTED':
+    case 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH':
+      return of(400, 'bad-request', `this request cannot be forwarded: ${first.message}.`)
+    case 'UND_ERR_DESTROYED':
+    case 'UND_ERR_CLOSED':
+      return of(503, 'shutting-down', 'the proxy is shutting down.')
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return of(502, 'upstream-tls', `${target} does not speak TLS. Is it http: rather than https:?`)
   }
-  if (/^(?:ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|ERR_SSL|EPROTO)/.test(code)) {
+  if (/^(?:ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {
     return of(
       502,
       'upstream-tls',
       `TLS with ${target} failed: ${first.message}. -k accepts any certificate, --ca trusts yours.`,
     )
   }
-  if (
-    code.startsWith('HPE_') ||
-    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' ||
-    code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE'
-  ) {
-    return of(502, 'upstream-protocol', `${target} sent something that is not valid HTTP (${first.message}).`)
+  if (isUnreadable(first)) {
+    // A TLS alert begins with byte 21.
+    const hint = first.data?.charCodeAt(0) === 21 ? ' Is it https: rather than http:?' : ''
+    return of(
+      502,
+      'upstream-protocol',
+      `${target} sent something that is not valid HTTP (${first.message}).${hint}`,
+    )
   }
+  if (isUnasked(first))
+    return of(502, 'upstream-protocol', `${target} sent a 100 or 101 that nobody had asked for.`)
   return of(502, 'upstream-reset', `${target} closed the connection before it answered (${first.message}).`)
 }
 
-/** Largest head of an upstream's answer. */
-export const MAX_HEAD_KB = 64
+/** The ProxyError for what broke an answer off after its head. */
+export const brokenOff = (error: unknown, { target }: UpstreamErrorFacts): ProxyError => {
+  if (error instanceof ProxyError) return error
+  const cause = error as Cause
+  const why = isUnreadable(cause) ? 'what followed is not valid HTTP' : 'the connection was closed'
+  return new ProxyError(
+    502,
+    'upstream-aborted',
+    `${target} broke off in the middle of its answer: ${why} (${cause.message}).`,
+    { cause: error },
+  )
+}

@@ -16,6 +16,12 @@ const forwardedNode = (address: string): string => (address.includes(':') ? `"[$
 const forwardedHost = (host: string): string =>
   /^[\w.-]+$/.test(host) ? host : `"${host.replace(/["\\]/g, '\\$&')}"`
 
+const hostFor = ({ hostHeader, targetAuthority }: RequestFieldOptions, clients: string): string => {
+  if (hostHeader === 'target') return targetAuthority
+  if (hostHeader !== 'client') return hostHeader
+  return clients === '' ? targetAuthority : clients
+}
+
 /**
  * The request's fields without connection-level ones and without what a client may have forged about itself; with
  * Host, Via and the forwarding fields of ours, then the user's edits. Trace fields are left as they are.
@@ -23,15 +29,8 @@ const forwardedHost = (host: string): string =>
 export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): Fields => {
   const { exchange } = req
   const named = nominated(req.headers)
-  const host =
-    options.hostHeader === 'target'
-      ? options.targetAuthority
-      : options.hostHeader === 'client'
-        ? exchange.host
-        : options.hostHeader
-  const out: string[] = ['Host', host]
+  const out: string[] = ['Host', hostFor(options, exchange.host)]
   let via: string | undefined
-  let realIp = false
   const { headers } = req
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]!.toLowerCase()
@@ -39,34 +38,37 @@ export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): 
     switch (name) {
       case 'host':
       case 'forwarded':
+      case 'x-real-ip':
       case 'expect': // answered by the edge (RFC 9110 §10.1.1)
         continue
       case 'via':
         via = via === undefined ? value : `${via}, ${value}`
-        continue
-      case 'x-real-ip':
-        realIp = true
         continue
     }
     if (name.startsWith('x-forwarded-')) continue
     if (isConnectionLevel(name) || named?.has(name) === true) continue
     out.push(headers[i]!, value)
   }
-  const address = exchange.clientAddress
-  const via_ = `${exchange.httpVersion} revproxy`
+  const { clientAddress, host, scheme } = exchange
+  const ours = `${exchange.httpVersion} revproxy`
   out.push(
     'Via', // RFC 9110 §7.6.3
-    via === undefined ? via_ : `${via}, ${via_}`,
+    via === undefined ? ours : `${via}, ${ours}`,
     'X-Forwarded-For',
-    address,
+    clientAddress,
     'X-Forwarded-Proto',
-    exchange.scheme,
-    'X-Forwarded-Host',
-    exchange.host,
-    'Forwarded', // RFC 7239
-    `for=${forwardedNode(address)};host=${forwardedHost(exchange.host)};proto=${exchange.scheme}`,
+    scheme,
   )
-  if (realIp) out.push('X-Real-IP', address)
+  // HTTP/1.0 need not name a host.
+  if (host !== '') out.push('X-Forwarded-Host', host)
+  out.push(
+    'X-Real-IP',
+    clientAddress,
+    'Forwarded', // RFC 7239 §4
+    host === ''
+      ? `for=${forwardedNode(clientAddress)};proto=${scheme}`
+      : `for=${forwardedNode(clientAddress)};host=${forwardedHost(host)};proto=${scheme}`,
+  )
   return editFields(out, options.edits)
 }
 
