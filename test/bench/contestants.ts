@@ -1,0 +1,203 @@
+/** Who is measured: how each is started, and what it is set to do. */
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort, type Server, type ServerSpec, startServer } from './children.ts'
+import { findProgram, packageVersion, programVersion } from './machine.ts'
+
+/** The built program. */
+export const program = fileURLToPath(new URL('../../bin/revproxy.js', import.meta.url))
+const packageRoot = fileURLToPath(new URL('../../..', import.meta.url))
+
+/** Where everything that a run writes stands; removed at its end. */
+export const temporary = mkdtempSync(join(tmpdir(), 'revproxy-bench-'))
+
+/** What a contestant is started with. */
+export interface Place {
+  /** `http://127.0.0.1:port` of the upstream. */
+  readonly upstream: string
+  readonly core: number | undefined
+}
+
+/** One server that answers. */
+export interface Contestant {
+  readonly name: string
+  /** Left out, with a word, where it does not start: it is here by chance. */
+  readonly guest?: boolean
+  start(place: Place): Promise<Server>
+}
+
+const own = (name: string, args: readonly string[], core: number | undefined): ServerSpec => ({
+  file: process.execPath,
+  args: [fileURLToPath(new URL(`servers/${name}.js`, import.meta.url)), ...args],
+  core,
+  pattern: /listening on (\d+)/,
+  ipc: true,
+})
+
+/** The yardstick, and the upstream of the others. */
+export const bare: Contestant = {
+  name: 'bare node:http',
+  start: ({ core }) => startServer(own('bare', [], core)),
+}
+
+export const undiciPipe: Contestant = {
+  name: `undici ${packageVersion('undici', packageRoot)}, careful pipe`,
+  start: ({ upstream, core }) => startServer(own('undici-pipe', [upstream], core)),
+}
+
+export const httpProxy: Contestant = {
+  name: `http-proxy ${packageVersion('http-proxy', packageRoot)}, keep-alive agent`,
+  start: ({ upstream, core }) => startServer(own('http-proxy', [upstream], core)),
+}
+
+let lastLog = 0
+
+/** Our program with these options; with its request lines in a file, or without. */
+export const revproxy = (
+  name: string,
+  options: readonly string[],
+  log: 'off' | 'file' = 'off',
+): Contestant => ({
+  name,
+  start: ({ upstream, core }) =>
+    startServer({
+      file: process.execPath,
+      args: [
+        program,
+        upstream,
+        ...['--host', '127.0.0.1', '-p', '0', '--admin', 'off'],
+        ...(log === 'off' ? ['--log', 'off'] : []),
+        ...options,
+      ],
+      core,
+      pattern: /listening\s+http:\/\/\S+:(\d+)/,
+      ...(log === 'file' ? { stdoutFile: join(temporary, `requests-${++lastLog}.log`) } : {}),
+    }),
+})
+
+const nginxFile = findProgram('nginx')
+const varnishFile = findProgram('varnishd')
+
+/** nginx with one worker; with its access log in a file, or without. undefined where there is none. */
+export const nginx = (log: 'off' | 'file' = 'off'): Contestant | undefined =>
+  nginxFile === undefined
+    ? undefined
+    : {
+        guest: true,
+        name: `nginx ${programVersion(nginxFile, '-v')}${log === 'file' ? ', access log' : ''}`,
+        start: ({ upstream, core }) => startNginx(nginxFile, upstream, core, log),
+      }
+
+const startNginx = async (
+  file: string,
+  upstream: string,
+  core: number | undefined,
+  log: 'off' | 'file',
+): Promise<Server> => {
+  const folder = mkdtempSync(join(temporary, 'nginx-'))
+  const port = await freePort()
+  for (const name of ['cache', 'body', 'proxy', 'other']) mkdirSync(join(folder, name))
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off;
+worker_processes 1;
+pid ${folder}/pid;
+error_log ${folder}/error.log crit;
+events { worker_connections 1024; }
+http {
+  access_log ${log === 'file' ? `${folder}/access.log` : 'off'};
+  sendfile on;
+  tcp_nodelay on;
+  keepalive_timeout 120s;
+  keepalive_requests 1000000000;
+  open_file_cache max=100;
+  client_body_temp_path ${folder}/body;
+  proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/other;
+  uwsgi_temp_path ${folder}/other;
+  scgi_temp_path ${folder}/other;
+  proxy_cache_path ${folder}/cache keys_zone=all:10m;
+  upstream target { server ${new URL(upstream).host}; keepalive 64; keepalive_requests 1000000000; }
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  server {
+    listen 127.0.0.1:${port};
+    location /pass/ { proxy_pass http://target; }
+    location /hit/ { proxy_pass http://target; proxy_cache all; }
+  }
+}
+`,
+  )
+  const args = ['-p', folder, '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')]
+  return startServer({ file, args, core, port })
+}
+
+/** Varnish with one pool of threads. undefined where there is none. */
+export const varnish: Contestant | undefined =
+  varnishFile === undefined
+    ? undefined
+    : {
+        guest: true,
+        name: `Varnish ${programVersion(varnishFile, '-V')}`,
+        start: ({ upstream, core }) => startVarnish(varnishFile, upstream, core),
+      }
+
+const startVarnish = async (file: string, upstream: string, core: number | undefined): Promise<Server> => {
+  const folder = mkdtempSync(join(temporary, 'varnish-'))
+  const port = await freePort()
+  const { hostname, port: upstreamPort } = new URL(upstream)
+  writeFileSync(
+    join(folder, 'default.vcl'),
+    `vcl 4.1;
+backend default { .host = "${hostname}"; .port = "${upstreamPort}"; }
+sub vcl_recv { if (req.url ~ "^/pass/") { return (pass); } }
+`,
+  )
+  return startServer({
+    file,
+    args: [
+      ...['-F', '-j', 'none', '-n', folder, '-f', join(folder, 'default.vcl')],
+      ...['-a', `127.0.0.1:${port}`, '-T', 'none', '-s', 'malloc,64m'],
+      ...['-p', 'thread_pools=1', '-p', 'thread_pool_min=40'],
+    ],
+    core,
+    port,
+  })
+}
+
+const redisFile = findProgram('redis-server')
+
+/** A Redis that keeps nothing; undefined where there is none. */
+export const startRedis = async (core: number | undefined): Promise<Server | undefined> => {
+  if (redisFile === undefined) return undefined
+  const port = await freePort()
+  return startServer({
+    file: redisFile,
+    args: [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--dir',
+      temporary,
+    ],
+    core,
+    port,
+  })
+}
+
+/** What is missing here, in words. */
+export const missing: readonly string[] = [
+  ...(nginxFile === undefined ? ['nginx'] : []),
+  ...(varnishFile === undefined ? ['varnishd'] : []),
+  ...(redisFile === undefined ? ['redis-server'] : []),
+  ...(findProgram('wrk') === undefined ? ['wrk'] : []),
+  ...(findProgram('taskset') === undefined ? ['taskset'] : []),
+]

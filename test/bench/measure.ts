@@ -1,0 +1,136 @@
+/** One scenario: every contestant gets the same load, in turn, round after round. */
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { type Server, sleep } from './children.ts'
+import { bare, type Contestant } from './contestants.ts'
+import { type Load, load } from './load.ts'
+import { cpuMicros, processTree, residentMb } from './proc.ts'
+
+/** What is asked of whom. */
+export interface Scenario {
+  readonly name: string
+  readonly path: string
+  /** Whether answers come out of the contestants' caches. */
+  readonly cached: boolean
+  /** The first is the yardstick. */
+  readonly contestants: readonly Contestant[]
+}
+
+/** How long, how often, and where. */
+export interface Plan {
+  readonly rounds: number
+  readonly seconds: number
+  readonly warmUpSeconds: number
+  readonly serverCore: number | undefined
+  readonly loadCore: number | undefined
+}
+
+/** One round of one contestant. */
+export interface Round extends Load {
+  /** CPU µs per request of all its processes; undefined where the system does not tell. */
+  readonly micros: number | undefined
+  /** Share of a core that it used. */
+  readonly serverShare: number | undefined
+}
+
+/** All rounds of one contestant, in order. */
+export interface Measured {
+  readonly name: string
+  readonly rounds: readonly Round[]
+  readonly residentMb: number | undefined
+}
+
+/** Measures; the servers of the scenario are started for it and ended after it. */
+export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[]> => {
+  const upstream = await bare.start({ upstream: '', core: plan.loadCore })
+  const place = { upstream: `http://127.0.0.1:${upstream.port}`, core: plan.serverCore }
+  const playing: Array<{ name: string; server: Server; rounds: Round[] }> = []
+  try {
+    for (const contestant of scenario.contestants) {
+      const { name } = contestant
+      let server: Server
+      try {
+        server = await contestant.start(place)
+      } catch (error) {
+        if (contestant.guest !== true) throw error
+        console.log(`${name} is left out: ${(error as Error).message}\n`)
+        continue
+      }
+      playing.push({ name, server, rounds: [] })
+      await check(server, name, scenario, upstream)
+      await load(server.port, scenario.path, plan.warmUpSeconds, plan.loadCore)
+    }
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const { name, server, rounds } of playing)
+        rounds.push(await oneRound(server, name, scenario, plan))
+    }
+    return playing.map(({ name, server, rounds }) => ({
+      name,
+      rounds,
+      residentMb: residentMb(processTree(server.pid)),
+    }))
+  } finally {
+    await Promise.all([upstream, ...playing.map(({ server }) => server)].map((server) => server.stop()))
+  }
+}
+
+const oneRound = async (server: Server, name: string, { path }: Scenario, plan: Plan): Promise<Round> => {
+  const pids = processTree(server.pid)
+  const before = cpuMicros(pids)
+  const result = await load(server.port, path, plan.seconds, plan.loadCore)
+  const after = cpuMicros(pids)
+  if (result.errors > 0) throw new Error(`${name}: ${result.errors} answers were wrong or did not come`)
+  const used = before === undefined || after === undefined ? undefined : after - before
+  return {
+    ...result,
+    micros: used === undefined ? undefined : used / result.requests,
+    serverShare: used === undefined ? undefined : used / (result.seconds * 1e6),
+  }
+}
+
+const CACHED_WITHIN_MS = 5000
+
+/** What is measured must be what is meant: the right bytes, out of the cache or from the upstream. */
+const check = async (
+  server: Server,
+  name: string,
+  { path, cached }: Scenario,
+  upstream: Server,
+): Promise<void> => {
+  const url = `http://127.0.0.1:${server.port}${path}`
+  const direct = await bytesOf(`http://127.0.0.1:${upstream.port}${path}`)
+  const reaches = async (): Promise<boolean> => {
+    const before = await answered(upstream)
+    if (!(await bytesOf(url)).equals(direct)) throw new Error(`${name}: ${url} gives other bytes`)
+    return (await answered(upstream)) > before
+  }
+  if (name === bare.name) {
+    await reaches()
+    return
+  }
+  if (!cached) {
+    if (!((await reaches()) && (await reaches()))) throw new Error(`${name}: ${url} comes out of a cache`)
+    return
+  }
+  // A store may not be connected yet, or still be writing.
+  const deadline = performance.now() + CACHED_WITHIN_MS
+  while (await reaches()) {
+    if (performance.now() > deadline) throw new Error(`${name}: ${url} does not come out of the cache`)
+    await sleep(100)
+  }
+}
+
+const bytesOf = async (url: string): Promise<Buffer> => {
+  const [response] = await once(get(url, { agent: false }), 'response')
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk)
+  if (response.statusCode !== 200) throw new Error(`${url} gives ${response.statusCode}`)
+  return Buffer.concat(chunks)
+}
+
+/** How many requests the upstream has answered. */
+const answered = async ({ child }: Server): Promise<number> => {
+  const reply = once(child, 'message')
+  child.send('answered?')
+  return (await reply)[0] as number
+}

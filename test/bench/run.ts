@@ -1,0 +1,155 @@
+/**
+ * `npm run bench`: what a request costs us, beside others, in one run on one machine. Only the ratios mean anything
+ * elsewhere. `--quick` takes under a minute and is a hint; words after the options choose scenarios by name.
+ */
+import { rmSync } from 'node:fs'
+import { canPin, endAllWithUs } from './children.ts'
+import {
+  bare,
+  type Contestant,
+  httpProxy,
+  missing,
+  nginx,
+  revproxy,
+  startRedis,
+  temporary,
+  undiciPipe,
+  varnish,
+} from './contestants.ts'
+import { CONNECTIONS, generator } from './load.ts'
+import { allowedCores, machine } from './machine.ts'
+import { type Measured, measure, type Plan, type Scenario } from './measure.ts'
+import { paths } from './servers/payload.ts'
+import { startUp } from './start-up.ts'
+import { type Budget, budgetTable, scenarioTable, startUpTable, timesCheaper } from './table.ts'
+
+const words = process.argv.slice(2)
+const quick = words.includes('--quick')
+const wanted = words.filter((word) => !word.startsWith('-'))
+const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((word) => name.includes(word))
+const [serverCore, loadCore] = canPin ? allowedCores() : []
+const pinned = serverCore !== undefined && loadCore !== undefined
+const plan: Plan = {
+  rounds: quick ? 1 : 5,
+  seconds: quick ? 1 : 3,
+  warmUpSeconds: quick ? 1 : 2,
+  serverCore: pinned ? serverCore : undefined,
+  loadCore: pinned ? loadCore : undefined,
+}
+
+const present = (...contestants: ReadonlyArray<Contestant | undefined>): Contestant[] =>
+  contestants.filter((contestant) => contestant !== undefined)
+
+const us = 'revproxy'
+const ofMemory = 'revproxy, memory'
+const ofRedis = 'revproxy, Redis'
+
+const scenarios = (redisPort: number | undefined): Scenario[] =>
+  [
+    {
+      name: 'pass-through, 1 KB, not cacheable',
+      path: paths.pass,
+      cached: false,
+      contestants: present(bare, undiciPipe, httpProxy, nginx(), varnish, revproxy(us, [])),
+    },
+    {
+      name: 'hit, 1 KB',
+      path: paths.hit,
+      cached: true,
+      contestants: present(bare, nginx(), varnish, revproxy(us, [])),
+    },
+    {
+      name: 'hit, 100 KB',
+      path: paths.large,
+      cached: true,
+      contestants: present(bare, nginx(), varnish, revproxy(us, [])),
+    },
+    {
+      name: 'hit, 1 KB, log to a file',
+      path: paths.hit,
+      cached: true,
+      contestants: present(bare, nginx('file'), revproxy(us, [], 'file')),
+    },
+    {
+      name: 'hit, 1 KB, Redis',
+      path: paths.hit,
+      cached: true,
+      contestants:
+        redisPort === undefined
+          ? []
+          : [
+              bare,
+              revproxy(ofMemory, []),
+              // A machine that is busy for 50 ms must not turn hits into misses.
+              revproxy(ofRedis, ['--cache', `redis://127.0.0.1:${redisPort}`, '--cache-timeout', '5s']),
+            ],
+    },
+  ].filter(({ name, contestants }) => contestants.length > 0 && isWanted(name))
+
+/** What DESIGN §6 asks, as far as those who are asked for are here. */
+const budgetsOf = (results: ReadonlyMap<string, readonly Measured[]>): Budget[] => {
+  const budgets: Budget[] = []
+  const add = (scenario: string, one: string, other: string, least: number): void => {
+    const all = results.get(scenario)
+    const [ours, theirs] = [one, other].map((start) => all?.find(({ name }) => name.startsWith(start)))
+    if (ours === undefined || theirs === undefined) return
+    budgets.push({
+      what: `${scenario}: ${other} ÷ ${one}`,
+      wanted: least,
+      atLeast: true,
+      values: timesCheaper(ours, theirs),
+    })
+  }
+  add('pass-through, 1 KB, not cacheable', us, 'undici', 0.85)
+  add('pass-through, 1 KB, not cacheable', us, 'http-proxy', 1.6)
+  add('hit, 1 KB', us, 'bare', 0.85)
+  add('hit, 1 KB', us, 'Varnish', 1)
+  add('hit, 100 KB', us, 'nginx', 1)
+  add('hit, 100 KB', us, 'Varnish', 1)
+  add('hit, 1 KB, log to a file', us, 'bare', 0.7)
+  return budgets
+}
+
+const main = async (): Promise<void> => {
+  console.log(`${quick ? 'Quick run: a hint, not a measurement.\n' : ''}
+- node ${process.version}, ${machine()}
+- load: ${generator}, ${CONNECTIONS} connections; ${plan.rounds} × ${plan.seconds} s each, in turn; median (least–most)
+- ${pinned ? `servers on core ${serverCore}; load, upstream and Redis on core ${loadCore}` : 'not pinned to cores: more noise'}${missing.length === 0 ? '' : `\n- not here, so left out: ${missing.join(', ')}`}
+- CPU is that of all processes of a server, user and system; × is how many times less of it, higher is better
+`)
+  const results = new Map<string, readonly Measured[]>()
+  const redis = isWanted('hit, 1 KB, Redis') ? await startRedis(plan.loadCore) : undefined
+  for (const scenario of scenarios(redis?.port)) {
+    const measured = await measure(scenario, plan)
+    results.set(scenario.name, measured)
+    const second = measured.find(({ name }) => name.startsWith('http-proxy'))
+    console.log(`### ${scenario.name}\n\n${scenarioTable(measured, second)}\n`)
+  }
+  await redis?.stop()
+  const budgets = budgetsOf(results)
+  if (isWanted('start-up')) {
+    const times = await startUp(quick ? 3 : 15, plan.serverCore, plan.loadCore)
+    console.log(`### start-up\n\n${startUpTable(times)}\n`)
+    const ratios = (some: readonly number[]): number[] => some.map((time, i) => time / times.node[i]!)
+    budgets.push(
+      { what: 'start-up: --version ÷ node -e 0', wanted: 2, atLeast: false, values: ratios(times.version) },
+      {
+        what: 'start-up: first request ÷ node -e 0',
+        wanted: 4,
+        atLeast: false,
+        values: ratios(times.firstRequest),
+      },
+    )
+  }
+  if (budgets.length > 0) console.log(`### budgets (DESIGN §6)\n\n${budgetTable(budgets)}`)
+}
+
+endAllWithUs()
+process.on('exit', () => rmSync(temporary, { recursive: true, force: true }))
+try {
+  await main()
+  process.exit(0)
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`)
+  process.exit(1)
+}
