@@ -3,12 +3,14 @@
  * from it or held against it, so that they cannot drift.
  */
 import { readFileSync } from 'node:fs'
+import { type Expectation, parseExpectation } from './ci/expression.ts'
 import {
   BadValue,
   parseAdmin,
   parseCache,
   parseChoice,
   parseChoices,
+  parseCors,
   parseDuration,
   parseFraction,
   parseHeader,
@@ -16,16 +18,22 @@ import {
   parseInteger,
   parseKeyRules,
   parseListenHost,
+  parseOptionalDuration,
+  parsePath,
   parsePathOrOff,
   parseRate,
   parseRateBy,
   parseRoute,
   parseSize,
+  parseStatuses,
   parseTarget,
   parseTrace,
+  parseTrustProxy,
+  parseVariable,
   splitList,
 } from './cli/values.ts'
 import type { CacheBackend, HeaderEdit, Target, TraceEndpoint } from './core/values.ts'
+import { FilterError, parseFilter, pointedOut } from './observe/filter.ts'
 
 /** One option: how it is written, what it means, and how its text becomes a value. */
 export interface OptionSpec<T> {
@@ -62,6 +70,7 @@ export const groups = [
   'Tracing',
   'Metrics and admin',
   'Output',
+  'CI mode',
 ] as const
 
 const one = <T>(spec: OptionSpec<T> & { readonly default: string }) => spec
@@ -80,7 +89,8 @@ const firstOf = (env: NodeJS.ProcessEnv, ...names: string[]) => {
   return undefined
 }
 /** Port 6831 of an agent takes another encoding than the one we write; its neighbour is the right one. */
-const agentPort = (given: string | undefined) => (given === undefined || given === '' || given === '6831' ? '6832' : given)
+const agentPort = (given: string | undefined) =>
+  given === undefined || given === '' || given === '6831' ? '6832' : given
 const concealUrl = (text: string) => text.replace(/\/\/[^/@\s]*@/, '//***@')
 const concealHeader = (text: string) =>
   /:\s*$/.test(text) ? text : text.replace(/(?<=[^:\s])[:\s].*$/s, ': ***')
@@ -90,6 +100,11 @@ const file = (text: string): string => {
   } catch (error) {
     throw new BadValue(`a file that can be read (${(error as NodeJS.ErrnoException).code ?? error})`)
   }
+}
+
+const given = (text: string): string => {
+  if (text.trim() === '') throw new BadValue('something')
+  return text
 }
 
 /** Names that are always kept out of logs, traces and everything saved, unless `--no-redact`. */
@@ -159,6 +174,34 @@ export const options = {
     default: '5s',
     parse: parseDuration,
   }),
+  hold: optional<number>({
+    flags: '--hold <duration>',
+    group: 'Upstream',
+    help: 'requests wait so long while the target refuses connections (it is restarting); 0 answers 502 at once',
+    defaultHint: '5s for a target on this machine, else 0',
+    parse: parseDuration,
+  }),
+  cookies: one({
+    flags: '--cookies <rewrite|keep>',
+    group: 'Upstream',
+    help: 'make cookies of the target work here: without its Domain, on plain http without Secure; or as they come',
+    default: 'rewrite',
+    parse: parseChoice('rewrite', 'keep'),
+  }),
+  redirects: one({
+    flags: '--redirects <rewrite|keep>',
+    group: 'Upstream',
+    help: 'make redirects to the target come back through the proxy; or as they come',
+    default: 'rewrite',
+    parse: parseChoice('rewrite', 'keep'),
+  }),
+  cors: one({
+    flags: '--cors [origin]',
+    group: 'Upstream',
+    help: 'let pages of this origin in, or of any that asks; answers preflights itself',
+    default: 'off',
+    parse: parseCors,
+  }),
   insecure: one({
     flags: '-k, --insecure',
     group: 'Upstream',
@@ -187,6 +230,13 @@ export const options = {
     help: 'address to listen on; others can reach anything but loopback',
     defaultHint: '127.0.0.1 and ::1',
     parse: parseListenHost,
+  }),
+  'trust-proxy': one({
+    flags: '--trust-proxy <off|loopback|addresses|n>',
+    group: 'Listening',
+    help: 'whose Forwarded and X-Forwarded-* are believed: addresses and CIDR ranges, or so many proxies in front',
+    default: 'off',
+    parse: parseTrustProxy,
   }),
   cache: many<CacheBackend>({
     flags: '--cache <memory|redis://…|rediss://…|off>',
@@ -376,6 +426,33 @@ export const options = {
       return text.trim()
     },
   }),
+  'trace-header': one({
+    flags: '--trace-header',
+    group: 'Tracing',
+    help: 'tell clients the id of the trace, in the response field x-trace-id',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  'trace-receive': optional<number | undefined>({
+    flags: '--trace-receive [port]',
+    group: 'Tracing',
+    help: 'take the spans of the upstream (OTLP over HTTP, on loopback), show them with ours and pass them on to --trace',
+    defaultHint: 'off; 4318 when no port is given',
+    parse: (text) => {
+      const word = text.trim().toLowerCase()
+      if (word === 'off' || word === 'false') return undefined
+      return word === 'true' ? 4318 : parseInteger(0, 65_535)(word)
+    },
+  }),
+  'no-server-timing': one({
+    flags: '--no-server-timing',
+    group: 'Tracing',
+    help: 'no Server-Timing response field; otherwise there is one while only this machine can reach the proxy',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
   metrics: one({
     flags: '--metrics <path|off>',
     group: 'Metrics and admin',
@@ -398,12 +475,25 @@ export const options = {
     defaultHint: '9900, or the next free port',
     parse: parseAdmin,
   }),
-  log: optional<'pretty' | 'json' | 'off' | 'plain'>({
-    flags: '--log <pretty|json|off>',
+  log: optional<'pretty' | 'json' | 'logfmt' | 'off' | 'plain'>({
+    flags: '--log <pretty|json|logfmt|off>',
     group: 'Output',
     help: 'one line a request, on stdout',
     defaultHint: 'pretty on a terminal, else plain lines',
-    parse: parseChoice('pretty', 'plain', 'json', 'off'),
+    parse: parseChoice('pretty', 'plain', 'json', 'logfmt', 'off'),
+  }),
+  filter: optional<ReturnType<typeof parseFilter>>({
+    flags: '--filter <expression>',
+    group: 'Output',
+    help: 'log only what passes, such as "status>=400 and path~^/api" or "cache=miss and not duration<1s"',
+    parse: (text) => {
+      try {
+        return parseFilter(text)
+      } catch (error) {
+        if (!(error instanceof FilterError)) throw error
+        throw new BadValue(`a filter such as "status>=400 and path~^/api":\n${pointedOut(text, error)}`)
+      }
+    },
   }),
   json: one({
     flags: '--json',
@@ -466,6 +556,105 @@ export const options = {
     default: 'false',
     boolean: true,
     parse: onOff,
+  }),
+  start: many<string>({
+    flags: '--start <command>',
+    group: 'CI mode',
+    help: 'run this command line too (the backend) and end its whole process tree at the end; implies --wait',
+    separator: 'line',
+    parse: given,
+  }),
+  wait: optional<number>({
+    flags: '--wait [duration]',
+    group: 'CI mode',
+    help: 'wait until the target answers, by default for up to 60s; else exit code 4',
+    defaultHint: 'off, with --start 60s',
+    parse: parseOptionalDuration('60s'),
+  }),
+  'wait-path': one({
+    flags: '--wait-path <path>',
+    group: 'CI mode',
+    help: 'what --wait asks the target for, with GET',
+    default: '/',
+    parse: parsePath,
+  }),
+  'wait-status': optional<(status: number) => boolean>({
+    flags: '--wait-status <statuses>',
+    group: 'CI mode',
+    help: 'which answers --wait takes for ready, such as 200, 2xx or 200-399',
+    defaultHint: 'all but 502, 503 and 504',
+    parse: parseStatuses,
+  }),
+  'url-env': many<string>({
+    flags: '--url-env <name>',
+    group: 'CI mode',
+    help: 'give the command the address of the proxy in this variable too, beside REVPROXY_URL',
+    separator: 'list',
+    parse: parseVariable,
+  }),
+  expect: many<Expectation>({
+    flags: '--expect <expression>',
+    group: 'CI mode',
+    help: 'what the traffic must be like, such as "p99<250ms", "hit-ratio>=60%", "5xx{route=/api/*}==0"; else exit code 5',
+    separator: 'line',
+    parse: parseExpectation,
+  }),
+  'fail-fast': one({
+    flags: '--fail-fast',
+    group: 'CI mode',
+    help: 'end as soon as an expectation can no longer be met',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  'exit-after': optional<number>({
+    flags: '--exit-after <duration>',
+    group: 'CI mode',
+    help: 'without a command: end after that time',
+    parse: parseDuration,
+  }),
+  'max-requests': optional<number>({
+    flags: '--max-requests <n>',
+    group: 'CI mode',
+    help: 'without a command: end once so many requests were answered',
+    parse: parseInteger(1, 1e15),
+  }),
+  baseline: optional<string>({
+    flags: '--baseline <file>',
+    group: 'CI mode',
+    help: 'values of an earlier run, for expectations such as "p95<=baseline*1.2"',
+    parse: given,
+  }),
+  'save-baseline': optional<string>({
+    flags: '--save-baseline <file>',
+    group: 'CI mode',
+    help: 'write the values of this run, if it ends with 0',
+    parse: given,
+  }),
+  summary: optional<'text' | 'json' | 'markdown' | 'off'>({
+    flags: '--summary <text|json|markdown|off>',
+    group: 'CI mode',
+    help: 'how the summary is written at the end, to stderr or --summary-file',
+    defaultHint: 'text; for a file as its name ends',
+    parse: parseChoice('text', 'json', 'markdown', 'off'),
+  }),
+  'summary-file': optional<string>({
+    flags: '--summary-file <file>',
+    group: 'CI mode',
+    help: 'write the summary to this file; - is stdout',
+    parse: given,
+  }),
+  junit: optional<string>({
+    flags: '--junit <file>',
+    group: 'CI mode',
+    help: 'write the expectations as JUnit XML',
+    parse: given,
+  }),
+  har: optional<string>({
+    flags: '--har <file>',
+    group: 'CI mode',
+    help: 'write all requests as HAR 1.2, secrets hidden, without bodies',
+    parse: given,
   }),
 } as const satisfies Record<string, OptionSpec<unknown>>
 

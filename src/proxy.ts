@@ -1,24 +1,37 @@
 /** The assembly: options → the order of stages and the list of observers. */
 import { cacheRoutes } from './admin/cache-routes.ts'
 import { startAdmin } from './admin/server.ts'
+import { statsRoutes } from './admin/stats-routes.ts'
+import { traceRoutes } from './admin/trace-routes.ts'
 import { cacheHandle } from './cache/handle.ts'
 import { keyRules } from './cache/key-rules.ts'
 import { type Cache, cache } from './cache/stage.ts'
 import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
+import { Cancel } from './core/cancel.ts'
 import { type Clock, systemClock } from './core/clock.ts'
 import { Exchanges } from './core/exchanges.ts'
 import { compose, type Observer, type Stage } from './core/types.ts'
+import type { Target } from './core/values.ts'
+import { trusted } from './http/forwarded.ts'
+import { rewriteAnswers } from './local/answers.ts'
+import { cookieEdits } from './local/cookies.ts'
+import { hold } from './local/hold.ts'
+import { redirectEdits } from './local/redirects.ts'
 import { keyHistory } from './observe/key-history.ts'
 import { metrics } from './observe/metrics.ts'
+import { recent } from './observe/recent.ts'
 import { redactor } from './observe/redact.ts'
 import { routes } from './observe/routes.ts'
+import { stats } from './observe/stats.ts'
 import { type Options, redactedByDefault } from './options.ts'
 import { type Edge, startEdge } from './server.ts'
-import { childTrace, continueTrace } from './trace/context.ts'
-import { traceExporters } from './trace/exporters.ts'
+import { childTrace } from './trace/context.ts'
+import { responseFields } from './trace/response-fields.ts'
 import { propagate, withTrace } from './trace/stage.ts'
+import { startTracing } from './trace/tracing.ts'
 import { forward } from './upstream/forward.ts'
+import { probe } from './upstream/probe.ts'
 import { requestFields, upstreamPath } from './upstream/request-fields.ts'
 import { upgrades } from './upstream/upgrade.ts'
 
@@ -28,6 +41,8 @@ export interface ProxyDeps {
   readonly clock?: Clock
   /** Observers beside metrics and spans: the log, the summary, a test's. */
   readonly observers: readonly Observer[]
+  /** Names routes, where somebody else names them too. */
+  readonly route?: ReturnType<typeof routes> | undefined
   /** Log lines lost so far. */
   readonly linesDropped?: () => number
   readonly notices: Notices
@@ -47,6 +62,8 @@ export interface RunningProxy {
   readonly port: number
   readonly addresses: readonly string[]
   readonly adminUrl: string | undefined
+  /** Where the upstream may send its spans (`--trace-receive`). */
+  readonly traceReceiverUrl: string | undefined
   /** Exchanges under way. */
   active(): number
   /** Takes no new connections, lets what runs end within `graceMs`, flushes traces within 1 s, closes everything. */
@@ -57,31 +74,58 @@ const LOOPBACK = ['127.0.0.1', '::1']
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host.startsWith('127.')
 
+/** How long requests wait for a target on this machine that refuses connections, unless --hold says. */
+const HOLD_MS = 5000
+/** How long one look at the target may take. */
+const PROBE_MS = 1000
+/** Whether the target is on this machine, where it is restarted time and again. */
+const isHere = ({ hostname, socketPath }: Target): boolean =>
+  socketPath !== undefined || isLoopback(hostname) || hostname.endsWith('.localhost')
+
 /** Builds and starts a proxy. Rejects with the error of node's `listen` when a port cannot be had. */
 export const startProxy = async (options: Options, deps: ProxyDeps): Promise<RunningProxy> => {
   const { notices } = deps
   const target = options.target!
   const clock = deps.clock ?? systemClock()
-  const route = routes({ templates: options.route })
+  const route = deps.route ?? routes({ templates: options.route })
   const redact = redactor({
     names: [...redactedByDefault, ...options.redact],
     enabled: !options['no-redact'],
   })
-  const tracing = await makeTracing(options, { route, redact, notices })
+  const upstreamUrl = target.origin + target.basePath
+  const tracing = await startTracing({
+    endpoints: options.trace.filter((endpoint) => endpoint !== undefined),
+    receivePort: options['trace-receive'],
+    idsWanted: options['trace-header'],
+    serviceName: options['service-name'],
+    sample: options['trace-sample'],
+    route,
+    redact,
+    upstreamUrl,
+    onProblem: notices.trace,
+  })
+  const store = await makeStore(options, notices)
   let cacheStats: (() => ReturnType<Cache['shelf']['store']['stats']>) | undefined
   const measured = metrics({
     route,
     version: deps.version,
     cacheStats: () => cacheStats?.(),
-    spansDropped: () => tracing?.exporters.dropped() ?? 0,
+    storeState: () =>
+      store === undefined
+        ? undefined
+        : { kind: store.kind, up: store.kind !== 'redis' || (store as RedisStore).isReady() },
+    spansDropped: () => tracing?.dropped() ?? 0,
+    spansReceived: () => tracing?.receivedTotal() ?? 0,
     logLinesDropped: () => deps.linesDropped?.() ?? 0,
   })
   const history = keyHistory()
+  const lately = recent()
+  const startedAt = clock.now()
   const exchanges = new Exchanges({
     observers: [
       measured.observer,
-      ...(options.admin === undefined ? [] : [history.observer]),
-      ...(tracing === undefined ? [] : [tracing.exporters.observer]),
+      ...(options.admin === undefined ? [] : [history.observer, lately.observer]),
+      ...(tracing?.observers ?? []),
       ...deps.observers,
     ],
     clock,
@@ -89,8 +133,17 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   })
 
   // Stages, in the order in which a request meets them.
+  const { host } = options
+  const onLoopback = host === undefined || isLoopback(host)
+  const serverTiming = onLoopback && !options['no-server-timing']
   const stages: Stage[] = []
-  const store = await makeStore(options, notices)
+  // Where nobody is told anything and nobody looks, it would only pass answers on.
+  if (serverTiming || tracing !== undefined || options.admin !== undefined)
+    stages.push(responseFields({ traceId: options['trace-header'], serverTiming, clock }))
+  if (options.cors !== undefined) {
+    const { cors } = await import('./local/cors.ts')
+    stages.push(cors(options.cors))
+  }
   if (options.rate !== undefined) {
     const { rateLimit } = await import('./limit/stage.ts')
     stages.push(
@@ -105,7 +158,6 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       }),
     )
   }
-  const { host } = options
   const rules = keyRules(options['cache-key'])
   const concealed = (name: string): boolean => redact.value(name, 'x') !== 'x'
   const cached =
@@ -119,7 +171,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
           ttlMs: options.ttl,
           maxEntryBytes: options['cache-max-entry'],
           roomBytes: options['cache-size'],
-          cacheStatus: options['cache-status'] ?? (host === undefined || isLoopback(host) ? 'full' : 'basic'),
+          cacheStatus: options['cache-status'] ?? (onLoopback ? 'full' : 'basic'),
           keyRules: rules,
           collapse: !options['no-collapse'],
           storeCookies: !options['no-cache-cookies'],
@@ -133,6 +185,20 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     stages.push(cached.stage)
     cacheStats = () => cached.shelf.store.stats()
   }
+  const edits = answerEdits(options)
+  if (edits.size > 0) stages.push(rewriteAnswers(edits))
+  const holdMs = options.hold ?? (isHere(target) ? HOLD_MS : 0)
+  const holding =
+    holdMs === 0
+      ? undefined
+      : hold({
+          holdMs,
+          target: target.display,
+          probe: () => probe(target, PROBE_MS),
+          clock,
+        })
+  // Before --concurrency: who waits for the target needs no turn.
+  if (holding !== undefined) stages.push(holding.stage)
   if (options.concurrency !== undefined) {
     const { concurrency } = await import('./limit/concurrency.ts')
     stages.push(await concurrency({ max: options.concurrency, maxWaitMs: options['rate-max-wait'] }))
@@ -186,24 +252,32 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     exchanges,
     clock,
     continueTrace: tracing?.continueTrace,
+    trusted: options['trust-proxy'] === undefined ? undefined : trusted(options['trust-proxy']),
     maxBodyBytes: options['max-body'],
     page:
       metricsPath === undefined
         ? undefined
         : { path: metricsPath, answer: (accept) => measured.scrape(accept) },
     // Not rate-limited and never cached: a tunnel is one request, however long it lasts.
-    upgrade: ({ message, socket, head, exchange, url }) =>
-      tunnels.handle({
+    upgrade: async ({ message, socket, head, exchange, url }) => {
+      if (holding !== undefined) {
+        const cancel = new Cancel()
+        socket.once('close', () => cancel.fire())
+        await holding.ready(exchange, cancel)
+      }
+      return tunnels.handle({
         message,
         socket,
         head,
         exchange,
         url: upstreamPath(url, target.basePath, target.baseQuery),
-      }),
+      })
+    },
     onInternalError: notices.internal,
   })
   const closeAll = async (): Promise<void> => {
-    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.exporters.close(1000)])
+    holding?.close()
+    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(1000)])
   }
   let admin: Awaited<ReturnType<typeof startAdmin>> | undefined
   try {
@@ -214,7 +288,20 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
         tryNext: !options.adminGiven,
         scrape: (accept) => measured.scrape(accept),
         draining: () => draining,
-        routes: cached === undefined ? [] : cacheRoutes(handleOf(cached)),
+        routes: [
+          ...(cached === undefined ? [] : cacheRoutes(handleOf(cached))),
+          ...traceRoutes({ recent: lately, route, redact, upstreamUrl, received: tracing?.received }),
+          ...statsRoutes(() =>
+            stats({
+              metrics: measured,
+              recent: lately,
+              now: clock.now(),
+              startedAt,
+              target: target.display,
+              version: deps.version,
+            }),
+          ),
+        ],
       })
     }
   } catch (error) {
@@ -227,6 +314,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     port: edge.port,
     addresses: edge.addresses,
     adminUrl: admin?.url,
+    traceReceiverUrl: tracing?.receiverUrl,
     active: () => edge.active(),
     async close(graceMs) {
       draining = true
@@ -235,6 +323,17 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       await Promise.all([closeAll(), admin?.close()])
     },
   }
+}
+
+/** What is rewritten in answers that name the target. */
+const answerEdits = (options: Options) => {
+  const { protocol, authority, hostname, basePath } = options.target!
+  const hostHeader = options['host-header']
+  const named = hostHeader === 'target' || hostHeader === 'client' ? [] : [hostHeader]
+  return new Map([
+    ...(options.cookies === 'keep' ? [] : cookieEdits({ targetHosts: [hostname, ...named], basePath })),
+    ...(options.redirects === 'keep' ? [] : redirectEdits({ protocol, authority, hostHeader, basePath })),
+  ])
 }
 
 /** The store of the cache; undefined when it is off. */
@@ -251,30 +350,4 @@ const makeStore = async (options: Options, notices: Notices) => {
     })
   }
   return options.cache.some(({ kind }) => kind === 'off') ? undefined : memoryStore(options['cache-size'])
-}
-
-/** Ids for every exchange and the exporters of spans; undefined when there is nowhere to send them. */
-const makeTracing = async (
-  options: Options,
-  {
-    route,
-    redact,
-    notices,
-  }: { route: ReturnType<typeof routes>; redact: ReturnType<typeof redactor>; notices: Notices },
-) => {
-  const endpoints = options.trace.filter((endpoint) => endpoint !== undefined)
-  if (endpoints.length === 0) return undefined
-  const exporters = traceExporters({
-    endpoints,
-    serviceName: options['service-name'],
-    route,
-    redactUrl: redact.url,
-    upstreamUrl: options.target!.origin + options.target!.basePath,
-    onProblem: notices.trace,
-  })
-  return {
-    exporters,
-    continueTrace: (headers: readonly string[]) =>
-      continueTrace(headers, { sample: options['trace-sample'] }),
-  }
 }

@@ -15,6 +15,7 @@ import { serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
 import { listenAll } from './edge/listen.ts'
 import { answerRaw, internalError } from './edge/refusals.ts'
 import { MAX_FIELD_LINES, requestTarget } from './edge/target.ts'
+import type { Trusted } from './http/forwarded.ts'
 
 /** Largest head of a request; beyond it 431. */
 const MAX_HEAD_BYTES = 64 * 1024
@@ -53,6 +54,8 @@ export interface EdgeOptions {
   readonly exchanges: Exchanges
   readonly clock: Clock
   readonly continueTrace?: ((headers: Fields) => TraceFacts) | undefined
+  /** Whose word about the client is taken; nobody's when absent. */
+  readonly trusted?: Trusted | undefined
   readonly page?: LocalPage | undefined
   /** Takes over sockets that ask for a WebSocket; resolves when the tunnel has ended. Never rejects. */
   readonly upgrade?: ((call: UpgradeCall) => Promise<UpgradeEnd>) | undefined
@@ -100,13 +103,16 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     if (active() === 0) onIdle?.()
   }
   const open = (message: IncomingMessage, url: string, host: string): Exchange => {
+    const peer = addressOf(message.socket)
+    const named = options.trusted?.(peer, message.rawHeaders)
     const exchange = exchanges.open({
       cause: 'client',
       method: message.method!,
       url,
-      host,
-      scheme: 'http',
-      clientAddress: addressOf(message.socket),
+      host: named?.host ?? host,
+      scheme: named?.scheme ?? 'http',
+      clientAddress: named?.address ?? peer,
+      forwardedBy: named === undefined ? undefined : peer,
       httpVersion: message.httpVersion,
       requestHeaders: message.rawHeaders,
     })

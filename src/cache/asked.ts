@@ -6,6 +6,7 @@ import type { Reason } from '../core/reasons.ts'
 import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
 import type { Directives } from '../http/cache-control.ts'
 import { type CacheStatusDetail, cacheStatus } from './cache-status.ts'
+import type { Missing } from './combine.ts'
 import type { Entry } from './entry.ts'
 import type { RequestMarks } from './key.ts'
 import type { KeyRules } from './key-rules.ts'
@@ -59,6 +60,10 @@ export interface Miss {
   readonly reason: Reason
   readonly detail: string | undefined
   readonly stale: Entry | undefined
+  /** A stored part, and what it lacks for this request. */
+  readonly part?: { readonly entry: Entry; readonly missing: Missing; readonly headers: Fields } | undefined
+  /** Order of events before the lookup (`Flights.mark`). */
+  readonly mark?: number
   /** What flights are filed under: the key and what selects among variants. */
   readonly flightKey: string
 }

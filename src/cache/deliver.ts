@@ -2,7 +2,7 @@
 import type { Fields, ProxyResponse } from '../core/types.ts'
 import { MAX_DELTA } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
-import { withoutFields } from '../http/fields.ts'
+import { hasField, withoutFields } from '../http/fields.ts'
 import { type Part, parseRange, resolveRange } from '../http/range.ts'
 import { listNames, strongMatch } from '../http/validators.ts'
 import type { Entry } from './entry.ts'
@@ -74,10 +74,13 @@ export const wantedPart = (marks: RequestMarks, entry: Entry): Part | 'unsatisfi
   return resolveRange(asked, total) ?? 'unsatisfiable'
 }
 
-/** Whether a stored response, perhaps only a part, holds what the request wants. */
+/**
+ * Whether a stored response, perhaps only a part, holds what the request wants. Conditionals do not matter: they are
+ * met only by what could be reused otherwise (RFC 9111 §4.3.2).
+ */
 export const holds = (marks: RequestMarks, entry: Entry, method = 'GET'): boolean => {
   const { part } = entry.parts
-  if (part === undefined || notModified(marks, entry)) return true
+  if (part === undefined) return true
   // RFC 9110 §14.2: a range has a meaning with GET only.
   const wanted = method === 'GET' ? wantedPart(marks, entry) : undefined
   if (wanted === undefined) return false
@@ -108,7 +111,11 @@ export const deliver = (
     if (wanted === 'unsatisfiable') return unsatisfiable(entry, added)
     if (wanted !== undefined && within(wanted, entry.parts.part)) return part(entry, wanted, added)
   }
-  return { status, headers: [...withoutFields(fields, age), ...added], body }
+  const headers = [...withoutFields(fields, age), ...added]
+  // RFC 9110 §9.3.2, §8.6: a HEAD tells the length that a GET would be sent with.
+  if (method === 'HEAD' && status !== 204 && !hasField(fields, 'content-length'))
+    headers.push('Content-Length', String(body.length))
+  return { status, headers, body }
 }
 
 /** RFC 9110 §15.5.17 */

@@ -188,7 +188,7 @@ const consult = async (
       ...(await whyNothing(tools, base.key, found.reason, found.detail, now, wish)),
     }
   }
-  const whole = holds(marks, entry)
+  const whole = holds(marks, entry, request.method)
   if (!whole) {
     base.steps.push({
       rule: 'what is stored holds what is asked for',

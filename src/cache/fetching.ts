@@ -3,18 +3,19 @@ import { Readable } from 'node:stream'
 import { ProxyError } from '../core/errors.ts'
 import type { StorageReason } from '../core/reasons.ts'
 import type { Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
-import { parseCacheControl } from '../http/cache-control.ts'
 import { formatDate } from '../http/date.ts'
 import { endToEnd, firstValue, hasField, joinedValue } from '../http/fields.ts'
 import { parseContentRange } from '../http/range.ts'
 import type { Asked, CacheOptions, Miss } from './asked.ts'
+import { asWhole, combined } from './combine.ts'
+import { holds } from './deliver.ts'
 import { Entry, type StoredParts } from './entry.ts'
 import type { Landing } from './flights.ts'
 import { Recording, recordingRoom } from './recording.ts'
 import { isFailureStatus, standsInOnError } from './reuse.ts'
 import { type Shelf, selectionFor } from './shelf.ts'
 import { isForced, refusal, type StorableRequest, type StorageRules, storedFields } from './storable.ts'
-import { freshened, speaksOf, unconditionalFields } from './validation.ts'
+import { freshened, headContradicts, speaksOf, unconditionalFields } from './validation.ts'
 
 const FORCE_TTL_SECONDS = 60
 const empty = Buffer.alloc(0)
@@ -23,6 +24,15 @@ const empty = Buffer.alloc(0)
 export interface Fetching {
   /** Asks the upstream. `onStored` is called once the body can be found in the store, or never will be. */
   fetch(next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing>
+  /**
+   * Forwards a HEAD. Its answer may freshen the stored GET or show that it is another by now (RFC 9111 §4.3.5); a stale
+   * one may stand in for an upstream that fails.
+   */
+  fetchHead(
+    next: Handler,
+    asked: Asked,
+    stored: Entry | undefined,
+  ): Promise<ProxyResponse | { standsIn: Entry }>
   /** Stores the answer to a POST that may serve later GETs; gives what the client gets. */
   keepPost(asked: Asked, response: ProxyResponse): ProxyResponse
 }
@@ -46,12 +56,11 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     response: ProxyResponse,
     times: { requestedAt: number; receivedAt: number },
   ): Entry => {
-    const directives = parseCacheControl(joinedValue(response.headers, 'cache-control'))
-    const kept = storedFields(response.headers, directives)
+    const kept = storedFields(response.headers)
     // RFC 9110 §6.6.1: a response without Date gets the time of its receipt.
     const fields = hasField(kept, 'date') ? kept : [...kept, 'Date', formatDate(times.receivedAt)]
     const range =
-      response.status === 206 ? parseContentRange(firstValue(fields, 'content-range') ?? '') : undefined
+      response.status === 206 ? parseContentRange(joinedValue(fields, 'content-range') ?? '') : undefined
     const parts: StoredParts = {
       status: response.status,
       fields,
@@ -88,7 +97,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const { facts, key } = asked
     const file = async (body: Buffer): Promise<void> => {
       const wrong = misfit(response, entry, body)
-      facts.storage = wrong ?? (await shelf.save(key, withBody(entry, body)))
+      facts.storage = wrong ?? (await shelf.save(key, asWhole(withBody(entry, body))))
       facts.storedAt = clock.now()
       onStored()
     }
@@ -128,11 +137,49 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
   ): Promise<Landing | undefined> => {
     dispose(response)
     if (!speaksOf(response.headers, stale)) return undefined
-    const entry = freshened(stale, endToEnd(response.headers), times)
+    const entry = freshened(stale, endToEnd(response.headers), times, (fields) =>
+      selectionFor(fields, asked.selecting, options.keyRules?.ignored),
+    )
     asked.facts.storeAt = times.receivedAt
-    asked.facts.storage = await shelf.save(asked.key, entry)
+    const stored = await refile(asked, entry)
+    asked.facts.storage = stored
     asked.facts.storedAt = clock.now()
-    return { kind: 'validated', entry }
+    // Its validators may be others now, and with them what If-Range lets stand.
+    if (!holds(asked.marks, entry, asked.req.method)) return undefined
+    return { kind: 'validated', entry, shareable: !withdrawn(stored) }
+  }
+
+  /** Stores what was brought up to date; drops it where the upstream took back its leave to store it. */
+  const refile = async (asked: Asked, entry: Entry): Promise<'stored' | StorageReason> => {
+    const not = refusal({ ...storableRequest(asked), method: 'GET' }, entry, rules)
+    if (withdrawn(not)) await shelf.drop(asked.key, 'expired')
+    // A request that may not be stored itself leaves what is there as it was (RFC 9111 §5.2.1.5, §3.5).
+    if (withdrawn(not) || not === 'req-no-store' || not === 'authorization') return not!
+    return shelf.save(asked.key, entry)
+  }
+
+  /**
+   * The answer to the question for what a stored part lacks (RFC 9111 §3.4): the completed response; `again` when the
+   * client's own request must be sent since the pieces do not belong together; undefined when it stands by itself.
+   */
+  const onFurtherPart = async (
+    asked: Asked,
+    stored: Entry,
+    response: ProxyResponse,
+    times: { requestedAt: number; receivedAt: number },
+  ): Promise<Landing | 'again' | undefined> => {
+    if (response.status !== 206)
+      return response.status === 416 || response.status === 304 ? 'again' : undefined
+    const bytes = await readUpTo(options.maxEntryBytes, response)
+    const whole =
+      bytes === undefined ? undefined : combined(stored, withBody(entryOf(asked, response, times), bytes))
+    if (whole === undefined) return 'again'
+    asked.facts.storeAt = times.receivedAt
+    asked.facts.storage = await refile(asked, whole)
+    asked.facts.storedAt = clock.now()
+    // The upstream may have sent less than it was asked for.
+    if (!holds(asked.marks, whole, asked.req.method)) return 'again'
+    return { kind: 'completed', entry: whole }
   }
 
   const fetch = async (next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing> => {
@@ -141,7 +188,11 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const requestedAt = clock.now()
     let response: ProxyResponse
     try {
-      response = await next(req)
+      const standsBy =
+        stale !== undefined && standsInOnError(stale, asked.reuse, requestedAt, 'unreachable', shared)
+      // RFC 5861 §4: where it says so itself, it goes before waiting for the target too.
+      const hasStandIn = standsBy && standsInOnError(stale, asked.reuse, requestedAt, 'status', shared)
+      response = await next(standsBy ? { ...req, retry: false, hasStandIn } : req)
     } catch (error) {
       // RFC 9111 §4.2.4: a stale answer goes before an error where nothing forbids it.
       if (
@@ -156,6 +207,15 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     }
     const times = { requestedAt, receivedAt: clock.now() }
     facts.forwardStatus = response.status
+    if (why.part !== undefined) {
+      const landing = await onFurtherPart(asked, why.part.entry, response, times)
+      if (landing === 'again') {
+        dispose(response)
+        const own: ProxyRequest = { ...req, headers: why.part.headers }
+        return fetch(next, { ...asked, req: own }, { ...why, part: undefined }, onStored)
+      }
+      if (landing !== undefined) return landing
+    }
     if (stale !== undefined) {
       if (response.status === 304) {
         const validated = await onNotModified(asked, stale, response, times)
@@ -193,8 +253,46 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     }
   }
 
+  const fetchHead = async (
+    next: Handler,
+    asked: Asked,
+    stored: Entry | undefined,
+  ): Promise<ProxyResponse | { standsIn: Entry }> => {
+    const { facts, key } = asked
+    const requestedAt = clock.now()
+    let response: ProxyResponse
+    try {
+      response = await next(asked.req)
+    } catch (error) {
+      if (stored === undefined || !isUnreachable(error)) throw error
+      if (!standsInOnError(stored, asked.reuse, clock.now(), 'unreachable', shared)) throw error
+      facts.detail = error.code
+      return { standsIn: stored }
+    }
+    facts.forwardStatus = response.status
+    if (stored === undefined) return response
+    const receivedAt = clock.now()
+    if (
+      isFailureStatus(response.status) &&
+      standsInOnError(stored, asked.reuse, receivedAt, 'status', shared)
+    ) {
+      dispose(response)
+      facts.detail = `upstream answered ${response.status}`
+      return { standsIn: stored }
+    }
+    facts.storage = 'method'
+    if (response.status !== 200 || (stored.status !== 200 && stored.status !== 206)) return response
+    const entry = freshened(stored, endToEnd(response.headers), { requestedAt, receivedAt }, (fields) =>
+      selectionFor(fields, asked.selecting, options.keyRules?.ignored),
+    )
+    if (headContradicts(response.headers, stored)) await shelf.drop(key, 'expired')
+    else await refile(asked, entry)
+    return response
+  }
+
   return {
     fetch,
+    fetchHead,
     keepPost(asked, response) {
       const now = clock.now()
       // Not the time of the request: that lies before the invalidation which it caused itself.
@@ -205,6 +303,23 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
       return recording === undefined ? response : { ...response, body: recording.reader() }
     },
   }
+}
+
+/** Refusals by which the upstream takes back its leave to store a response. */
+const withdrawn = (outcome: 'stored' | StorageReason | undefined): boolean =>
+  outcome === 'no-store' || outcome === 'private' || outcome === 'must-understand' || outcome === 'vary-star'
+
+/** A body as a whole; undefined when it is larger, and then it is ended. Rejects when it breaks off. */
+const readUpTo = async (maxBytes: number, { body }: ProxyResponse): Promise<Buffer | undefined> => {
+  if (Buffer.isBuffer(body)) return body.length > maxBytes ? undefined : body
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > maxBytes) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 /** Ends a body that nobody reads. */

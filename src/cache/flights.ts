@@ -5,7 +5,9 @@
  * - The flight has a cancel of its own, which fires when the last client that waits for it has left.
  * - It lands once, with what all who joined can use, or with `alone`: then the first keeps the answer and the others
  *   go on by themselves, and the key is remembered for a while so that later ones do not queue.
- * - It is taken out of the map in one place, when it has settled.
+ * - It is taken out of the map in one place, when it has settled. Who looked into the store before that and found
+ *   nothing there may still use what it brought: `joinable` is asked with the mark of that look.
+ * - Nobody who comes after an invalidation joins a flight from before it (RFC 9111 §4.4).
  */
 import { LRUCache } from 'lru-cache'
 import { Cancel } from '../core/cancel.ts'
@@ -27,14 +29,22 @@ export type Landing =
       readonly settled: Promise<void>
     }
   /** The stored response, found still good by the upstream. */
-  | { readonly kind: 'validated'; readonly entry: Entry }
+  | { readonly kind: 'validated'; readonly entry: Entry; readonly shareable: boolean }
+  /** A stored part, made good by a further one. */
+  | { readonly kind: 'completed'; readonly entry: Entry }
   /** The stored response, served stale since the upstream failed. */
   | { readonly kind: 'stood-in'; readonly entry: Entry }
   /** For the client that started it, and nobody else. */
   | { readonly kind: 'alone'; readonly response: ProxyResponse }
 
-/** How long a key is known as one whose answers cannot be shared. */
+/** How long a key is known as one whose answers cannot be shared, and for how many, by number and characters. */
 const UNSHARED_MS = 10_000
+const UNSHARED_KEYS = 10_000
+const UNSHARED_CHARACTERS = 4 * 1024 * 1024
+/** What landed stays at hand for those who were looking into the store meanwhile. */
+const LANDED_MS = 1000
+const LANDED_FLIGHTS = 1000
+const LANDED_BYTES = 32 * 1024 * 1024
 
 export class Flight {
   readonly cancel = new Cancel()
@@ -44,7 +54,9 @@ export class Flight {
   #failed: ((error: unknown) => void) | undefined
   #waiting = 0
   #recording: Recording | undefined
+  #landing: Landing | undefined
   #over = false
+  #closed = false
 
   constructor(leader: number) {
     this.leader = leader
@@ -58,12 +70,40 @@ export class Flight {
 
   /** Whether one more can have the whole answer. */
   get joinable(): boolean {
-    return !this.cancel.fired && !this.#over && (this.#recording === undefined || this.#recording.joinable)
+    return (
+      !this.#closed &&
+      !this.cancel.fired &&
+      !this.#over &&
+      (this.#recording === undefined || this.#recording.joinable)
+    )
+  }
+
+  /** Whether one more can have what it brought, in full and as good as new. */
+  get usable(): boolean {
+    const landing = this.#landing
+    if (this.#closed || landing === undefined) return false
+    return (
+      (landing.kind === 'validated' && landing.shareable) ||
+      (landing.kind === 'shared' && landing.recording?.joinable !== false)
+    )
+  }
+
+  /** Bytes that it keeps. */
+  get bytes(): number {
+    const landing = this.#landing
+    return landing?.kind === 'shared' || landing?.kind === 'validated' ? landing.entry.bytes : 0
+  }
+
+  /** Nobody joins it any more; those who have are served. */
+  close(): void {
+    this.#closed = true
   }
 
   land(landing: Landing): void {
+    this.#landing = landing
     if (landing.kind === 'shared') this.#recording = landing.recording
-    else this.#over = true
+    // Whole, or of no use to others: there is nothing left that could be cancelled.
+    if (this.#recording === undefined) this.#over = landing.kind !== 'shared'
     this.#landed!(landing)
   }
 
@@ -79,7 +119,7 @@ export class Flight {
     const takeBack = client.onFire(() => {
       left = true
       this.#waiting--
-      if (this.#waiting === 0 && !this.#over && this.#recording === undefined) this.cancel.fire()
+      if (this.#waiting === 0 && !this.#over && this.#landing === undefined) this.cancel.fire()
     })
     try {
       return await this.landing
@@ -92,12 +132,36 @@ export class Flight {
 
 export class Flights {
   readonly #flights = new Map<string, Flight>()
-  readonly #unshared = new LRUCache<string, true>({ max: 10_000, ttl: UNSHARED_MS })
+  readonly #unshared = new LRUCache<string, true>({
+    max: UNSHARED_KEYS,
+    ttl: UNSHARED_MS,
+    maxSize: UNSHARED_CHARACTERS,
+    sizeCalculation: (_true, key) => key.length + 1,
+  })
+  /** Settled a moment ago, and when. */
+  readonly #landed = new LRUCache<string, { flight: Flight; settled: number }>({
+    max: LANDED_FLIGHTS,
+    ttl: LANDED_MS,
+    // Bodies that nobody asks for are let go by themselves.
+    ttlAutopurge: true,
+    maxSize: LANDED_BYTES,
+    sizeCalculation: ({ flight }, key) => flight.bytes + key.length + 1,
+  })
+  /** Counts settlements: the order of events, whatever the clock. */
+  #moment = 0
 
-  /** The flight under way for a key, when one more can join it. */
-  joinable(key: string): Flight | undefined {
+  /** To be taken before a look into the store, and given to `joinable` after it. */
+  mark(): number {
+    return this.#moment
+  }
+
+  /** The flight for a key that one more can join: under way, or settled since the mark. */
+  joinable(key: string, since = Number.POSITIVE_INFINITY): Flight | undefined {
     const flight = this.#flights.get(key)
-    return flight?.joinable === true ? flight : undefined
+    if (flight?.joinable === true) return flight
+    if (this.#moment <= since) return undefined
+    const landed = this.#landed.get(key)
+    return landed !== undefined && landed.settled > since && landed.flight.usable ? landed.flight : undefined
   }
 
   /** Whether a flight for the key may be started for others to join. */
@@ -121,8 +185,22 @@ export class Flights {
     return flight
   }
 
+  /** What it brought can be found in the store, or never will be. */
   settle(key: string, flight: Flight): void {
-    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    if (this.#flights.get(key) !== flight) return
+    this.#flights.delete(key)
+    this.#landed.set(key, { flight, settled: ++this.#moment })
+  }
+
+  /** What is under way for a URI, its variants with it, is from before an invalidation: nobody joins it any more. */
+  invalidate(uriKey: string): void {
+    const variants = `${uriKey}\n`
+    for (const flights of [this.#flights.entries(), this.#landedFlights()])
+      for (const [key, flight] of flights) if (key === uriKey || key.startsWith(variants)) flight.close()
+  }
+
+  *#landedFlights(): Iterable<[string, Flight]> {
+    for (const [key, { flight }] of this.#landed.entries()) yield [key, flight]
   }
 
   has(key: string): boolean {

@@ -1,12 +1,11 @@
 /** The cache as the admin listener handles it. */
 import type { Clock } from '../core/clock.ts'
 import type { Fields } from '../core/types.ts'
-import { Entry } from './entry.ts'
+import type { Entry } from './entry.ts'
 import { type Explanation, explain } from './explain.ts'
 import { currentAge, freshnessLeft } from './freshness.ts'
 import type { KeyRules } from './key-rules.ts'
 import type { Shelf } from './shelf.ts'
-import { Index } from './store/store.ts'
 
 /** A request by its absolute URL. */
 interface Described {
@@ -42,7 +41,12 @@ export const cacheHandle = (options: HandleOptions) => {
     options.keyFor(url.protocol.slice(0, -1), url.host, url.pathname + url.search, headers)
   const selecting = (headers: Fields): Fields => options.keyRules?.selecting(headers) ?? headers
 
-  const listed = (key: string, entry: Entry) => {
+  const variantsOf = async (key: string) => {
+    const looked = await shelf.slotOf(key)
+    return looked?.kind === 'variants' ? looked.variants.flatMap(({ stored }) => stored ?? []) : []
+  }
+
+  const listed = (key: string, entry: Entry, bodyBytes: number) => {
     const { selection } = entry.parts
     const variant: string[] = []
     for (let i = 0; i < selection.length; i += 2) {
@@ -53,7 +57,7 @@ export const cacheHandle = (options: HandleOptions) => {
       key,
       url: key.split('\n', 1)[0]!,
       status: entry.status,
-      bytes: entry.body.length,
+      bytes: bodyBytes,
       storedAt: entry.parts.receivedAt,
       ttlSeconds: Math.floor(freshnessLeft(entry, clock.now(), shared)),
       hits: entry.hits,
@@ -67,22 +71,16 @@ export const cacheHandle = (options: HandleOptions) => {
     async list(passes: (key: string) => boolean, prefix: string, limit: number) {
       const entries: ReturnType<typeof listed>[] = []
       let scanned = 0
-      for await (const key of shelf.store.keys(prefix)) {
+      for await (const found of shelf.list(prefix)) {
         if (++scanned > MAX_SCANNED) return { entries, more: true }
-        // Variants come with their URI.
-        if (key.includes('\n') && options.keyRules === undefined) continue
-        if (!passes(key)) continue
-        const slot = await shelf.store.get(key)
-        const found =
-          slot instanceof Entry
-            ? [slot]
-            : slot instanceof Index
-              ? await Promise.all(slot.variants.map(({ key: at }) => shelf.store.get(at)))
-              : []
-        for (const entry of found) {
-          if (!(entry instanceof Entry)) continue
+        if (!passes(found.key)) continue
+        const stored =
+          found.variants === 0
+            ? [{ entry: found.entry, bodyBytes: found.bytes }]
+            : await variantsOf(found.key)
+        for (const each of stored) {
           if (entries.length >= limit) return { entries, more: true }
-          entries.push(listed(key, entry))
+          entries.push(listed(found.key, each.entry, each.bodyBytes))
         }
       }
       return { entries, more: false }
@@ -101,7 +99,7 @@ export const cacheHandle = (options: HandleOptions) => {
         options.redact(entry.fields).find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? ''
       const readable = /^text\/|json|xml|javascript|urlencoded/i.test(type)
       return {
-        ...listed(keyOf(request), entry),
+        ...listed(keyOf(request), entry, entry.body.length),
         ageSeconds: Math.floor(currentAge(entry, clock.now())),
         fields: options.redact(entry.fields),
         body: readable ? entry.body.toString('utf8', 0, SHOWN_BYTES) : undefined,

@@ -3,15 +3,21 @@
  *
  * - What is under way in this process is seen at once: a lookup waits for a write to its key that began before it.
  * - An answer that was asked for before its URI was invalidated is not stored (RFC 9111 §4.4), whoever invalidated it.
+ * - What the store could not be told of an invalidation is owed to it: this process serves nothing older meanwhile.
+ * - Whatever the store does, no call takes longer than its deadline; a write that does goes on behind.
  * - Processes that write the index of one URI at the same moment may lose a variant: a miss, never a wrong answer.
  */
+import { randomBytes } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import type { Reason, StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
 import { differingField, type Selection, selectionOf, varyNames } from '../http/vary.ts'
 import { Entry } from './entry.ts'
+import { type Listed, type Looked, list, lookAt, nearest, VARIANT_MARK } from './listing.ts'
+import { Owed } from './owed.ts'
 import { keepMs } from './storable.ts'
-import { Index, type Slot, type Store, StoreError, Tombstone, type Variant } from './store/store.ts'
+import { within } from './store/deadline.ts'
+import { Index, type Store, Tombstone, type Variant } from './store/store.ts'
 
 /** What a lookup found: a selected entry, or why there is none. */
 export interface Found {
@@ -35,29 +41,56 @@ export class Shelf {
   readonly #clock: Clock
   readonly #concealed: (name: string) => boolean
   readonly #writes = new Map<string, Promise<unknown>>()
+  readonly #onDrop: (key: string) => void
+  readonly #owed: Owed
+  /** Keeps the keys of variants apart from those of other processes. */
+  readonly #mark = randomBytes(9).toString('base64url')
   #lastVariant = 0
 
-  /** `concealed` says which field's values must not show in details. */
-  constructor(store: Store, clock: Clock, concealed: (name: string) => boolean) {
+  /**
+   * `concealed` says which field's values must not show in details; `onDrop` is told of each key as soon as it is to be
+   * dropped.
+   */
+  constructor(
+    store: Store,
+    clock: Clock,
+    concealed: (name: string) => boolean,
+    onDrop: (key: string) => void = () => {},
+  ) {
     this.store = store
     this.#clock = clock
     this.#concealed = concealed
+    this.#onDrop = onDrop
+    this.#owed = new Owed((key, tombstone) => this.#write(key, () => this.#bury(key, tombstone)))
   }
 
   /** The newest stored response that matches (RFC 9111 §4.1). Rejects with a StoreError. */
   async find(key: string, headers: Fields): Promise<Found> {
-    if (this.#writes.size !== 0) await this.#writes.get(key)
-    const slot = await this.store.get(key)
+    const startedAt = performance.now()
+    if (this.#writes.size !== 0) {
+      const write = this.#writes.get(key)
+      if (write !== undefined) await within(this.store.timeoutMs, write)
+    }
+    if (this.#owed.some) {
+      const owed = this.#owed.get(key)
+      if (owed !== undefined) {
+        this.#owed.pay()
+        return { entry: undefined, reason: owed.reason }
+      }
+    }
+    const left = (): number => this.store.timeoutMs - (performance.now() - startedAt)
+    const slot = await this.store.get(key, left())
+    if (this.#owed.some) this.#owed.pay()
     if (slot === undefined) {
       const gone = this.store.whyGone(key)
       return gone === undefined ? nothing : { entry: undefined, reason: gone }
     }
-    if (slot instanceof Entry) return { entry: slot, reason: 'hit' }
+    if (slot instanceof Entry) return this.#owed.outdates(slot) ? invalidated : { entry: slot, reason: 'hit' }
     if (slot instanceof Tombstone) return { entry: undefined, reason: slot.reason }
-    return this.#select(slot, headers)
+    return this.#select(slot, headers, left)
   }
 
-  async #select(index: Index, headers: Fields): Promise<Found> {
+  async #select(index: Index, headers: Fields, left: () => number): Promise<Found> {
     let nearest: { name: string; stored: string | undefined; given: string | undefined } | undefined
     let dropped: Reason | undefined
     // Newest first, so the first match is the one to use.
@@ -67,8 +100,9 @@ export class Shelf {
         nearest ??= difference
         continue
       }
-      const slot = await this.store.get(variant.key)
-      if (slot instanceof Entry) return { entry: slot, reason: 'hit', varyOn: namesOf(variant.selection) }
+      const slot = await this.store.get(variant.key, left())
+      if (slot instanceof Entry && !this.#owed.outdates(slot))
+        return { entry: slot, reason: 'hit', varyOn: namesOf(variant.selection) }
       dropped ??= this.store.whyGone(variant.key) ?? 'uri-miss'
     }
     const varyOn = index.variants[0] === undefined ? [] : namesOf(index.variants[0].selection)
@@ -93,71 +127,129 @@ export class Shelf {
   }
 
   /** Stores a response as answer to a request with these fields. Never rejects; says what became of it. */
-  save(key: string, entry: Entry): Promise<'stored' | StorageReason> {
-    return this.#write(key, async () => {
-      const there = await this.store.peek(key)
-      if (there?.kind === 'tombstone' && there.at > entry.parts.requestedAt) return 'invalidated'
-      const keep = keepMs(entry, this.#clock.now())
-      if (entry.parts.selection.length === 0) {
-        await this.store.set(key, entry, keep)
-        return 'stored'
-      }
-      const slot = there?.kind === 'index' ? await this.store.get(key) : undefined
-      await this.#saveVariant(key, entry, slot, keep)
-      return 'stored'
-    })
-  }
-
-  async #saveVariant(key: string, entry: Entry, slot: Slot | undefined, keep: number): Promise<void> {
-    const known = slot instanceof Index ? slot.variants : []
-    const same = known.find(({ selection }) => sameSelection(selection, entry.parts.selection))
-    const variant: Variant = {
-      key:
-        same?.key ??
-        `${key}\n${this.#clock.now().toString(36)}.${process.pid.toString(36)}.${++this.#lastVariant}`,
-      selection: entry.parts.selection,
-      dateAt: entry.dateAt,
-      receivedAt: entry.parts.receivedAt,
-      bytes: entry.bytes,
+  async save(key: string, entry: Entry): Promise<'stored' | StorageReason> {
+    try {
+      const saved = this.#write(key, () => this.#put(key, entry))
+      return await within(this.store.timeoutMs + savingMs(entry), saved)
+    } catch {
+      // The store's own watch tells the user that it is away.
+      return 'store-down'
     }
-    const others = known.filter((each) => each !== same)
-    const variants = [variant, ...others].sort((a, b) => b.dateAt - a.dateAt || b.receivedAt - a.receivedAt)
-    await this.store.set(variant.key, entry, keep)
-    for (const { key: old } of variants.splice(MAX_VARIANTS)) await this.store.delete(old)
-    await this.store.set(key, new Index(variants), Math.max(keep, TOMBSTONE_MS))
   }
 
-  /** Drops all that is stored for a URI, and keeps out what was asked for until now. Never rejects. */
-  drop(key: string, reason: Reason): Promise<boolean> {
-    const at = this.#clock.now()
-    let had = false
-    return this.#write(key, async () => {
-      const there = await this.store.peek(key)
-      had = there !== undefined && there.kind !== 'tombstone'
-      if (there?.kind === 'index') {
-        const slot = await this.store.get(key)
-        if (slot instanceof Index) for (const variant of slot.variants) await this.store.delete(variant.key)
-      }
-      await this.store.set(key, new Tombstone(had ? reason : 'uri-miss', at), TOMBSTONE_MS)
-      return 'stored'
-    }).then(() => had)
+  async #put(key: string, entry: Entry): Promise<'stored' | StorageReason> {
+    const askedAt = entry.parts.requestedAt
+    const owed = this.#owed.get(key)
+    if (owed !== undefined && owed.at > askedAt) return 'invalidated'
+    const keep = keepMs(entry, this.#clock.now())
+    if (entry.parts.selection.length > 0) return this.#putVariant(key, entry, keep)
+    const { kept, replaced } = await this.store.set(key, entry, keep, askedAt)
+    this.#forget(replaced?.variants)
+    // Only what it is newer than: another one may have come while it was on its way.
+    if (kept === 'stored') this.#owed.settle(key, askedAt)
+    return kept
   }
 
-  async #write(
-    key: string,
-    work: () => Promise<'stored' | StorageReason>,
-  ): Promise<'stored' | StorageReason> {
+  async #putVariant(key: string, entry: Entry, keep: number): Promise<'stored' | StorageReason> {
+    const { requestedAt, receivedAt, selection } = entry.parts
+    const standing = await this.store.peek(key)
+    if (standing !== undefined && standing.guard > requestedAt) return 'invalidated'
+    const now = this.#clock.now()
+    const known = standing?.slot instanceof Index ? standing.slot.variants : []
+    const variant: Variant = {
+      // Always a new one: what is replaced may be read at this moment, or belong to an index that is gone.
+      key: `${key}${VARIANT_MARK}${this.#mark}.${++this.#lastVariant}`,
+      selection,
+      dateAt: entry.dateAt,
+      receivedAt,
+      bytes: entry.bytes,
+      keepUntil: now + keep,
+    }
+    const others = known.filter((each) => each.keepUntil > now && !sameSelection(each.selection, selection))
+    const variants = [variant, ...others.slice(0, MAX_VARIANTS - 1)].sort(
+      (a, b) => b.dateAt - a.dateAt || b.receivedAt - a.receivedAt,
+    )
+    const stored = await this.store.set(variant.key, entry, keep)
+    if (stored.kept !== 'stored') return stored.kept
+    const keepIndex = Math.max(TOMBSTONE_MS, ...variants.map(({ keepUntil }) => keepUntil - now))
+    let indexed: Awaited<ReturnType<Store['set']>> | undefined
+    try {
+      indexed = await this.store.set(key, new Index(variants), keepIndex, requestedAt)
+    } finally {
+      // An index that may not stand must not leave its variant behind.
+      if (indexed?.kept !== 'stored') this.#forget([variant])
+    }
+    if (indexed.kept !== 'stored') return indexed.kept
+    this.#owed.settle(key, requestedAt)
+    const kept = new Set(variants.map((each) => each.key))
+    this.#forget([...known, ...(indexed.replaced?.variants ?? [])].filter((each) => !kept.has(each.key)))
+    return 'stored'
+  }
+
+  /** Drops entries that no index names any more; nobody waits for that. */
+  #forget(variants: readonly Variant[] | undefined): void {
+    for (const { key } of variants ?? []) {
+      this.store.delete(key).catch(() => {
+        // It stays until it expires, and nobody asks for it.
+      })
+    }
+  }
+
+  /**
+   * Drops all that is stored for a URI, and keeps out what was asked for until now. Never rejects; says whether there
+   * was anything, as far as that could be found out in time.
+   */
+  async drop(key: string, reason: Reason): Promise<boolean> {
+    const tombstone = new Tombstone(reason, this.#clock.now())
+    this.#owed.add(key, tombstone)
+    this.#onDrop(key)
+    try {
+      return await within(
+        this.store.timeoutMs,
+        this.#write(key, () => this.#bury(key, tombstone)),
+      )
+    } catch {
+      // It stays owed until the store can be told.
+      return false
+    }
+  }
+
+  async #bury(key: string, tombstone: Tombstone): Promise<boolean> {
+    // A newer answer may have been stored while this was owed.
+    if (this.#owed.get(key) !== tombstone) return false
+    const standing = await this.store.peek(key)
+    const had = standing !== undefined && !(standing.slot instanceof Tombstone)
+    // Why there is nothing is what made it so: dropping nothing is no reason.
+    const reason = had
+      ? tombstone.reason
+      : standing?.slot instanceof Tombstone
+        ? standing.slot.reason
+        : 'uri-miss'
+    const { replaced } = await this.store.set(key, new Tombstone(reason, tombstone.at), TOMBSTONE_MS)
+    this.#owed.settle(key, tombstone.at)
+    this.#forget(replaced?.variants)
+    return had
+  }
+
+  /** What is stored under keys that begin so, one line a URI. Rejects with a StoreError. */
+  list(prefix: string): AsyncIterable<Listed> {
+    return list(this.store, prefix)
+  }
+
+  /** What stands under a key, its variants with it; bodies left out. Rejects with a StoreError. */
+  slotOf(key: string): Promise<Looked | undefined> {
+    return lookAt(this.store, key)
+  }
+
+  /** The stored key that is most like this one, among about 2,000. Rejects with a StoreError. */
+  nearest(key: string): Promise<string | undefined> {
+    return nearest(this.store, key)
+  }
+
+  /** Runs writes to one key one after another. */
+  async #write<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#writes.get(key)
-    const running = (async () => {
-      await before
-      try {
-        return await work()
-      } catch (error) {
-        // The store's own watch tells the user that it is away.
-        if (error instanceof StoreError) return 'store-down'
-        throw error
-      }
-    })()
+    const running = before === undefined ? work() : before.then(work)
     const settled = running.then(
       () => {},
       () => {},
@@ -170,6 +262,11 @@ export class Shelf {
     }
   }
 }
+
+const invalidated: Found = { entry: undefined, reason: 'invalidated-by-unsafe' }
+
+/** A large body takes its time on the way to a store elsewhere. */
+const savingMs = (entry: Entry): number => entry.body.length / 10_000
 
 const namesOf = (selection: Selection): string[] => selection.filter((_, i) => i % 2 === 0) as string[]
 

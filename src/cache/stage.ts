@@ -4,10 +4,11 @@ import { ProxyError } from '../core/errors.ts'
 import type { CacheFacts } from '../core/exchange.ts'
 import type { Fields, Handler, ProxyRequest, ProxyResponse, Stage } from '../core/types.ts'
 import { type Directives, parseCacheControl } from '../http/cache-control.ts'
-import { endToEnd, joinedValue } from '../http/fields.ts'
+import { joinedValue } from '../http/fields.ts'
 import { differingField } from '../http/vary.ts'
 import { type Asked, type CacheOptions, hasConditions, labelled, type Miss, setVerdict } from './asked.ts'
 import { cacheStatus } from './cache-status.ts'
+import { completingFields, missingRange } from './combine.ts'
 import { deliver, holds } from './deliver.ts'
 import type { Entry } from './entry.ts'
 import { dispose, fetching } from './fetching.ts'
@@ -19,7 +20,7 @@ import { type Decision, decide, isFailureStatus } from './reuse.ts'
 import { type Found, Shelf } from './shelf.ts'
 import { StoreError } from './store/store.ts'
 import { isOwnRepresentation, namedTargets } from './unsafe.ts'
-import { freshened, headContradicts, validatingFields } from './validation.ts'
+import { validatingFields } from './validation.ts'
 
 /** The stage, what it stores in, and what ends its background work. */
 export interface Cache {
@@ -37,9 +38,9 @@ const noDirectives: Directives = new Map()
 /** The cache over a store. */
 export const cache = (options: CacheOptions): Cache => {
   const { clock, store, shared, keyRules } = options
-  const shelf = new Shelf(store, clock, options.concealed)
   const flights = new Flights()
-  const { fetch, keepPost } = fetching(options, shelf)
+  const shelf = new Shelf(store, clock, options.concealed, (key) => flights.invalidate(key))
+  const { fetch, fetchHead, keepPost } = fetching(options, shelf)
   const background = new Set<Cancel>()
   let closed = false
   const label = (response: ProxyResponse, facts: CacheFacts): ProxyResponse =>
@@ -129,6 +130,7 @@ export const cache = (options: CacheOptions): Cache => {
     const lookUp = async (asked: Asked): Promise<ProxyResponse> => {
       const { facts } = asked
       facts.lookupAt = clock.now()
+      const mark = flights.mark()
       let found: Found
       try {
         found = await shelf.find(asked.key, asked.selecting)
@@ -154,26 +156,37 @@ export const cache = (options: CacheOptions): Cache => {
             : undefined
         const detail =
           wish === undefined ? found.detail : [found.detail, `request ${wish}`].filter(Boolean).join(', ')
-        return miss(asked, { reason: found.reason, detail, stale: undefined, flightKey })
+        return miss(asked, { reason: found.reason, detail, stale: undefined, mark, flightKey })
       }
-      if (!holds(asked.marks, entry)) {
-        return miss(asked, { reason: 'range-incomplete', detail: undefined, stale: undefined, flightKey })
+      if (!holds(asked.marks, entry, asked.req.method)) {
+        // Pieces are put together in memory, where the whole has its place.
+        const fits = asked.req.method === 'GET' && (entry.total ?? 0) <= options.maxEntryBytes
+        const missing = fits ? missingRange(entry, asked.marks) : undefined
+        const part = missing === undefined ? undefined : { entry, missing, headers: asked.req.headers }
+        return miss(asked, {
+          reason: 'range-incomplete',
+          detail: missing?.range,
+          stale: undefined,
+          part,
+          mark,
+          flightKey,
+        })
       }
-      return follow(asked, entry, decide(entry, asked.reuse, now, undefined, shared), flightKey)
+      const decision = decide(entry, asked.reuse, now, undefined, shared)
+      if (decision.use !== 'validate') return reuse(asked, entry, decision, flightKey)
+      return miss(asked, { reason: decision.reason, detail: decision.detail, stale: entry, mark, flightKey })
     }
 
-    const follow = (
+    const reuse = (
       asked: Asked,
       entry: Entry,
-      decision: Decision,
+      { use, reason, detail }: Decision,
       flightKey: string,
-    ): ProxyResponse | Promise<ProxyResponse> => {
-      const { reason, detail } = decision
-      if (decision.use === 'validate') return miss(asked, { reason, detail, stale: entry, flightKey })
+    ): ProxyResponse => {
       const { ruled } = entry.parts
       const forced = ruled?.over === undefined ? undefined : `forced over ${ruled.over}`
-      setVerdict(asked.facts, decision.use === 'fresh' ? 'hit' : 'stale', reason, detail ?? forced)
-      if (decision.use === 'stale-and-refresh') refresh(asked, entry, flightKey)
+      setVerdict(asked.facts, use === 'fresh' ? 'hit' : 'stale', reason, detail ?? forced)
+      if (use === 'stale-and-refresh') refresh(asked, entry, flightKey)
       return serve(asked, entry)
     }
 
@@ -197,7 +210,7 @@ export const cache = (options: CacheOptions): Cache => {
       if (req.method === 'HEAD') return passHead(asked, why)
       const wish = directives.has('no-cache') || directives.has('no-store') || asked.reuse.pragmaNoCache
       if (options.collapse && !wish && !marks.authorization && marks.range === undefined) {
-        const flight = flights.joinable(why.flightKey)
+        const flight = flights.joinable(why.flightKey, why.mark)
         if (flight !== undefined) return join(asked, why, flight)
         // The client's own conditionals go to the upstream where there is nothing to validate; that answer is its own.
         const conditional = marks.ifNoneMatch !== undefined || marks.ifModifiedSince !== undefined
@@ -255,7 +268,8 @@ export const cache = (options: CacheOptions): Cache => {
         throw error
       }
       if (req.cancel.fired) throw clientGone()
-      if (landing.kind === 'alone') return onMyOwn('not for sharing')
+      if (landing.kind === 'alone' || (landing.kind === 'validated' && !landing.shareable))
+        return onMyOwn('not for sharing')
       if (differingField(landing.entry.parts.selection, asked.selecting) !== undefined)
         return onMyOwn('varies')
       if (landing.kind === 'shared' && landing.recording?.joinable === false)
@@ -271,6 +285,8 @@ export const cache = (options: CacheOptions): Cache => {
           return label(landing.response, facts)
         case 'stood-in':
           setVerdict(facts, 'stale', 'stale-served-sie', leads ? facts.detail : why.detail)
+          return serve(asked, landing.entry)
+        case 'completed':
           return serve(asked, landing.entry)
         case 'validated':
           if (leads) setVerdict(facts, 'revalidated', why.reason, why.detail)
@@ -311,23 +327,12 @@ export const cache = (options: CacheOptions): Cache => {
       return answer(asked, why, landing, true)
     }
 
-    /** HEAD is forwarded as it is; its answer may freshen the stored GET or show that it is another (RFC 9111 §4.3.5). */
+    /** HEAD is forwarded as it is; a stale response may stand in for an upstream that fails. */
     const passHead = async (asked: Asked, why: Miss): Promise<ProxyResponse> => {
-      const { req, facts, key } = asked
-      const requestedAt = clock.now()
-      const response = await next(req)
-      facts.forwardStatus = response.status
-      facts.storage = 'method'
-      const stored = why.stale
-      if (stored !== undefined && response.status === stored.status) {
-        if (headContradicts(response.headers, stored)) await shelf.drop(key, 'expired')
-        else
-          await shelf.save(
-            key,
-            freshened(stored, endToEnd(response.headers), { requestedAt, receivedAt: clock.now() }),
-          )
-      }
-      return label(response, facts)
+      const got = await fetchHead(next, asked, why.stale)
+      if (!('standsIn' in got)) return label(got, asked.facts)
+      setVerdict(asked.facts, 'stale', 'stale-served-sie', asked.facts.detail)
+      return serve(asked, got.standsIn)
     }
 
     /** Asks the upstream behind an answer that was given stale (RFC 5861 §3), in an exchange of its own. */
@@ -335,7 +340,7 @@ export const cache = (options: CacheOptions): Cache => {
       if (closed || flights.has(flightKey) || background.size >= MAX_REFRESHES) return
       const parent = asked.req.exchange
       const { url } = asked.req
-      const { host, scheme, clientAddress, httpVersion, requestHeaders } = parent
+      const { host, scheme, clientAddress, forwardedBy, httpVersion, requestHeaders } = parent
       const exchange = options.exchanges.open({
         cause: 'refresh',
         method: 'GET',
@@ -343,6 +348,7 @@ export const cache = (options: CacheOptions): Cache => {
         host,
         scheme,
         clientAddress,
+        forwardedBy,
         httpVersion,
         parent: parent.id,
         requestHeaders,
@@ -388,6 +394,7 @@ export const cache = (options: CacheOptions): Cache => {
     const endRefresh = async (key: string, landing: Landing, facts: CacheFacts): Promise<void> => {
       switch (landing.kind) {
         case 'validated':
+        case 'completed':
           facts.status = 'revalidated'
           return
         case 'alone':
@@ -427,9 +434,11 @@ const plain = (status: number, message: string): ProxyResponse => ({
   body: Buffer.from(`${message}\n`),
 })
 
-/** Fields of the request to the upstream on a miss: our validators when there is something to validate. */
-const upstreamFields = (asked: Asked, why: Miss): Fields =>
-  why.stale === undefined ? asked.req.headers : validatingFields(asked.req.headers, why.stale)
+/** Fields of the request to the upstream on a miss: our own question where something is stored, else the client's. */
+const upstreamFields = (asked: Asked, why: Miss): Fields => {
+  if (why.part !== undefined) return completingFields(asked.req.headers, why.part.missing)
+  return why.stale === undefined ? asked.req.headers : validatingFields(asked.req.headers, why.stale)
+}
 
 /** What selects among the variants, as part of a flight's key. */
 const varyPart = (headers: Fields, names: readonly string[]): string =>

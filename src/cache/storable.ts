@@ -84,7 +84,7 @@ export const isForced = (
   entry.status !== 206 &&
   entry.parts.ruled?.by === 'force' &&
   (forcePrivate || (!req.authorization && !hasField(entry.fields, 'set-cookie'))) &&
-  varyNames(entry.fields) !== '*' &&
+  !variesPerClient(entry.fields) &&
   !/^text\/event-stream/i.test(firstValue(entry.fields, 'content-type') ?? '')
 
 const tooLarge = (fields: Fields, rules: StorageRules): StorageReason | undefined =>

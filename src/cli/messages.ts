@@ -60,8 +60,10 @@ export const traceAway = (url: string, reason: string): string =>
   `${shownUrl(url)} takes no spans (${escapeControl(reason)}); serving on, these spans are lost.`
 
 /** The target was not named. */
-export const noTarget = (): string =>
-  'no target. Say where requests go: revproxy http://localhost:3000. Or look around first: revproxy demo.'
+export const noTarget = (taken?: { readonly flag: string; readonly text: string }): string =>
+  taken === undefined
+    ? 'no target. Say where requests go: revproxy http://localhost:3000. Or look around first: revproxy demo.'
+    : `no target: ${taken.flag} has taken ${shownValue(taken.text)} for its own. Write the target first: revproxy ${shownValue(taken.text)} ${taken.flag}.`
 
 /**
  * An option that cannot be understood: its flag or environment name, what was given, and what would be right, as a
@@ -72,6 +74,10 @@ export const badOption = (flag: string, given: string, right: string): string =>
   const asked = /^[^,:;]*\? /.test(right)
   return sentence(`${flag}${link}${shownValue(given)}: ${asked ? '' : 'must be '}${right}`)
 }
+
+/** An expression that stops making sense at a place: two lines more than others, the last pointing there. */
+export const badExpression = (flag: string, given: string, at: number, message: string): string =>
+  `${flag}: column ${at + 1}: ${sentence(message)}\n  ${escapeControl(given)}\n  ${' '.repeat(escapeControl(given.slice(0, at)).length)}^`
 
 const LONGEST_VALUE = 80
 

@@ -1,7 +1,9 @@
 /** The command line: commander built from the table of options, the run, and the exit code. */
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError, Option } from 'commander'
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { Refused } from '../ci/refused.ts'
 import { envName, type OptionName, type OptionSpec, options as table } from '../options.ts'
+import { withoutCommand } from './command-line.ts'
 import { exitCodes } from './exit-codes.ts'
 import { missingValue, othersFlag, unknownOption } from './messages.ts'
 import { type Given, splitEnv, UsageError } from './settings.ts'
@@ -123,28 +125,55 @@ const addAdminCommands = (
   })
 }
 
+/** The completion of shells, from the same table. */
+const addCompletion = (program: Command, set: (work: () => Promise<number>) => void): void => {
+  program
+    .command('completion')
+    .description('print the completion script of a shell')
+    .helpOption('-h, --help', 'print this help')
+    .addArgument(new Argument('<shell>', 'which one').choices(['bash', 'zsh', 'fish']))
+    .action((shell: string) =>
+      set(async () => {
+        const [{ completion }, { vocabulary }] = await Promise.all([
+          import('../ci/completion/completion.ts'),
+          import('./vocabulary.ts'),
+        ])
+        process.stdout.write(completion(shell, vocabulary(program)) ?? '')
+        return exitCodes.fine
+      }),
+    )
+}
+
 /** Runs the program. Gives the exit code; never rejects. */
 export const main = async (
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> => {
   const program = new Command('revproxy')
+  const { own, command } = withoutCommand(argv)
   let run: (() => Promise<number>) | undefined
   const configure = (command: Command): Command =>
     addOptions(command)
       .exitOverride()
       .configureOutput({ writeErr: () => {} })
       .showSuggestionAfterError(false)
-  const start = (command: Command, target: string | undefined, demo: boolean, backendOnly = false): void => {
+  const start = (parsed: Command, target: string | undefined, demo: boolean, backendOnly = false): void => {
     run = async () => {
       const { settleAndRun } = await import('./run.ts')
-      return settleAndRun({ given: gather(command, target, env), demo, backendOnly, env, version: version() })
+      return settleAndRun({
+        given: gather(parsed, target, env),
+        demo,
+        backendOnly,
+        command,
+        env,
+        version: version(),
+      })
     }
   }
   configure(program)
     .description("A developer's reverse proxy: caches, and says why not; limits, measures and traces.")
     .usage(
-      '[target] [options]\n       revproxy demo [options]\n       revproxy explain <url> [-H "Name: value"]\n       revproxy cache ls|get|purge',
+      '[target] [options] [-- command args…]\n       revproxy demo [options]\n       revproxy explain <url> [-H "Name: value"]\n       revproxy cache ls|get|purge\n       revproxy doctor [target]\n       revproxy completion bash|zsh|fish',
     )
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
@@ -160,6 +189,7 @@ Durations: 250ms 30s 5m 2h 1d 1m30s. Sizes: 64kb 10mb 1gb. Rates: 5/m 100/s 20/1
 Examples:
   revproxy http://localhost:3000
   revproxy :3000 --rate 100/s --trace http://localhost:4318
+  revproxy :3000 --start "npm run dev" --expect "5xx==0" --url-env BASE_URL -- npm test
   revproxy demo`,
     )
   const demo = configure(program.command('demo'))
@@ -167,26 +197,37 @@ Examples:
     .helpOption('-h, --help', 'print this help')
     .option('--backend-only', 'run the demo backend alone, on --host and --port (default: 3000)')
     .action(() => start(demo, undefined, true, demo.getOptionValue('backendOnly') === true))
-  addAdminCommands(program, env, (work) => {
+  const set = (work: () => Promise<number>): void => {
     run = work
-  })
+  }
+  addAdminCommands(program, env, set)
+  const doctor = configure(program.command('doctor [target]'))
+    .description('look for what could be wrong on this machine, and say what to do')
+    .helpOption('-h, --help', 'print this help')
+    .action((target: string | undefined) =>
+      set(async () => (await import('./doctor.ts')).doctor(gather(doctor, target, env), env)),
+    )
+  addCompletion(program, set)
   try {
-    await program.parseAsync([...argv], { from: 'user' })
+    if (command?.length === 0) return refuse('after -- a command must stand, such as: -- npm test.')
+    await program.parseAsync([...own], { from: 'user' })
     return (await run?.()) ?? exitCodes.fine
   } catch (error) {
     if (error instanceof UsageError) return refuse(error.message)
+    if (error instanceof Refused)
+      return refuse(error.message, error.kind === 'usage' ? undefined : exitCodes.cannotStart)
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return exitCodes.fine
-      return refuse(wording(error, program, argv))
+      return refuse(wording(error, program, own))
     }
     process.stderr.write(`revproxy: ${(error as Error).stack ?? error}\n`)
     return exitCodes.internal
   }
 }
 
-const refuse = (message: string): number => {
+const refuse = (message: string, code: number = exitCodes.usage): number => {
   process.stderr.write(`revproxy: ${message}\n`)
-  return exitCodes.usage
+  return code
 }
 
 const wording = (error: CommanderError, program: Command, argv: readonly string[]): string => {
@@ -202,7 +243,7 @@ const wording = (error: CommanderError, program: Command, argv: readonly string[
     case 'commander.optionMissingArgument':
       return missingValue(flag?.[1] ?? '', flag?.[2] ?? '')
     case 'commander.excessArguments':
-      return `more than one target. Quote URLs that hold & or ?, and see --help.`
+      return 'more than one target. Quote URLs that hold & or ?; a command stands after --: revproxy :3000 -- npm test.'
     default:
       return error.message.replace(/^error: /, '')
   }

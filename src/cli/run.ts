@@ -1,5 +1,6 @@
 /** One run of the proxy: settings, start, signals, summary, exit code. */
 
+import { wantsSession } from '../ci/wants.ts'
 import { systemClock } from '../core/clock.ts'
 import { requestLog } from '../observe/log.ts'
 import { redactor } from '../observe/redact.ts'
@@ -29,6 +30,8 @@ export interface RunInput {
   readonly demo: boolean
   /** Runs that backend and no proxy. */
   readonly backendOnly: boolean
+  /** The command after `--`. */
+  readonly command?: readonly string[] | undefined
   readonly env: NodeJS.ProcessEnv
   readonly version: string
 }
@@ -84,18 +87,22 @@ const signal = (): Promise<number> =>
     process.on('SIGTERM', on(exitCodes.terminated))
   })
 
-const run = async ({ env, version, demo }: RunInput, given: Given): Promise<number> => {
+const run = async ({ env, version, demo, command }: RunInput, written: Given): Promise<number> => {
+  // A command is told the port; whoever runs several of these at once wants a free one each.
+  const given = command === undefined ? written : { port: { name: undefined, texts: ['0'] }, ...written }
   const { options, origins } = settle(given, env)
   if (options['print-config']) {
     process.stdout.write(printConfig(origins))
     return exitCodes.fine
   }
   const clock = systemClock()
-  const out = lineSink(process.stdout)
+  // With a command stdout is the command's.
+  const outStream = command === undefined ? process.stdout : process.stderr
   const err = lineSink(process.stderr, { notice: () => '' })
-  const stdoutColor = colorLevel({ option: options.color, env, isTTY: process.stdout.isTTY === true })
+  const out = command === undefined ? lineSink(process.stdout) : err
+  const stdoutColor = colorLevel({ option: options.color, env, isTTY: outStream.isTTY === true })
   const stderrColor = colorLevel({ option: options.color, env, isTTY: process.stderr.isTTY === true })
-  const format = options.json ? 'json' : (options.log ?? (process.stdout.isTTY === true ? 'pretty' : 'plain'))
+  const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
   const say = (sentence: string): void => err.write(`revproxy: ${sentence}\n`)
   const totals = summary({ clock })
   const log =
@@ -112,42 +119,70 @@ const run = async ({ env, version, demo }: RunInput, given: Given): Promise<numb
               names: [...redactedByDefault, ...options.redact],
               enabled: !options['no-redact'],
             }),
-            width: () => process.stdout.columns,
+            width: () => outStream.columns,
             write: out.write,
             clock,
           }),
         ]
-  process.on('uncaughtException', (error) => say(`unexpected: ${error.stack ?? error}`))
-  process.on('unhandledRejection', (error) => say(`unexpected: ${(error as Error)?.stack ?? error}`))
-  const ended = signal()
+  const ci = wantsSession(options, command)
+    ? (await import('../ci/session.ts')).session({
+        options,
+        command,
+        env,
+        version,
+        totals,
+        color: stderrColor,
+        terminal: process.stderr.isTTY === true,
+        width: () => process.stderr.columns,
+        write: err.write,
+        say,
+        emit: options.json ? out.write : undefined,
+      })
+    : undefined
+  const fault = (sentence: string): void => {
+    ci?.fault()
+    say(sentence)
+  }
+  process.on('uncaughtException', (error) => fault(`unexpected: ${error.stack ?? error}`))
+  process.on('unhandledRejection', (error) => fault(`unexpected: ${(error as Error)?.stack ?? error}`))
+  const ended = ci === undefined ? signal() : undefined
   let proxy: RunningProxy
   try {
     proxy = await startProxy(options, {
       version,
       clock,
-      observers: [...log, totals.observer],
+      observers: [...log, totals.observer, ...(ci?.observers ?? [])],
       linesDropped: out.dropped,
       notices: {
         redisAway: (url) => say(redisAway(url, 1)),
         redisBack: (url) => say(redisBack(url)),
         trace: say,
-        internal: (error) => say(`a fault of the proxy itself: ${(error as Error)?.stack ?? error}`),
+        internal: (error) => fault(`a fault of the proxy itself: ${(error as Error)?.stack ?? error}`),
       },
     })
   } catch (error) {
-    return cannotStart(error, options)
+    const code = cannotStart(error, options)
+    ci?.cannotStart(code)
+    await out.flush(500)
+    return code
   }
-  if (!options.quiet) err.write(banner({ ...shown(options, proxy), color: stderrColor, demo }))
+  const facts = shown(options, proxy)
+  if (!options.quiet) err.write(banner({ ...facts, color: stderrColor, demo: demo && command === undefined }))
   if (options.host !== undefined && !/^(?:127\.|::1$|localhost$)/.test(options.host))
     say(notLoopback(options.host))
 
+  await ci?.run({ url: facts.urls[0]!, adminUrl: proxy.adminUrl })
   const code = await ended
   if (proxy.active() > 0) say(stopping(proxy.active()))
   await proxy.close(GRACE_MS)
+  if (ci === undefined) {
+    await out.flush(500)
+    err.write(`\n${totals.text({ color: stderrColor, width: process.stderr.columns })}`)
+  }
+  const exit = await ci?.finish()
   await out.flush(500)
-  err.write(`\n${totals.text({ color: stderrColor, width: process.stderr.columns })}`)
   await err.flush(500)
-  return code
+  return exit?.code ?? code ?? exitCodes.fine
 }
 
 const shown = (options: Options, proxy: RunningProxy) => {

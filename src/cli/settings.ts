@@ -1,6 +1,6 @@
 /** From what was written on the command line and in the environment to checked values, and where each came from. */
 import { type OptionName, type OptionSpec, type Options, options as table } from '../options.ts'
-import { badOption, noTarget } from './messages.ts'
+import { badExpression, badOption, noTarget } from './messages.ts'
 import { BadValue } from './values.ts'
 
 /** Where a value came from: a flag, an environment name, or nowhere. */
@@ -34,8 +34,11 @@ export const settle = (
         return spec.parse(text, env)
       } catch (error) {
         if (!(error instanceof BadValue)) throw error
+        const flag = origin.name ?? `--${name}`
         throw new UsageError(
-          badOption(origin.name ?? `--${name}`, spec.conceal?.(text) ?? text, error.message),
+          error.at === undefined
+            ? badOption(flag, spec.conceal?.(text) ?? text, error.message)
+            : badExpression(flag, text.trim(), error.at, error.message),
         )
       }
     })
@@ -43,7 +46,7 @@ export const settle = (
   }
   values.adminGiven = origins.admin.name !== undefined
   const options = values as unknown as Options
-  if (options.target === undefined) throw new UsageError(noTarget())
+  if (options.target === undefined) throw new UsageError(noTarget(takenTarget(origins)))
   checkTogether(options, origins)
   return { options, origins }
 }
@@ -51,6 +54,12 @@ export const settle = (
 const fromEcosystem = (spec: OptionSpec<unknown>, env: NodeJS.ProcessEnv): Origin | undefined => {
   const found = spec.alsoEnv?.(env)
   return found === undefined ? undefined : { name: found.name, texts: [found.value] }
+}
+
+/** `--cors http://localhost:3000`: what was meant for the target is the flag's optional value. */
+const takenTarget = ({ cors }: Record<OptionName, Origin>): { flag: string; text: string } | undefined => {
+  const text = cors.texts.at(-1)
+  return cors.name === '--cors' && text?.includes('://') ? { flag: cors.name, text } : undefined
 }
 
 /** Values that are fine each, and not together. */

@@ -3,19 +3,30 @@
  * the flag.
  */
 
+import { isIP } from 'node:net'
 import type {
   AdminAddress,
   CacheBackend,
+  CorsOrigin,
   HeaderEdit,
   KeyRule,
   Rate,
   RateBy,
   Target,
   TraceEndpoint,
+  TrustProxy,
 } from '../core/values.ts'
 
 /** A value that cannot be understood; the message says what would be right. */
-export class BadValue extends Error {}
+export class BadValue extends Error {
+  /** Where in the text it stops making sense, from 0; then the message is a sentence of its own. */
+  readonly at: number | undefined
+
+  constructor(message: string, at?: number) {
+    super(message)
+    this.at = at
+  }
+}
 
 const DURATION_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 type DurationUnit = keyof typeof DURATION_MS
@@ -90,6 +101,48 @@ export const parseFraction = (text: string): number => {
   const value = /^\d*\.?\d+$/.test(text.trim()) ? Number(text) : Number.NaN
   if (!(value >= 0 && value <= 1)) throw new BadValue('a number from 0 to 1, such as 0.1')
   return value
+}
+
+/** `true` for a flag given without its duration, or a duration; `off` is 0. */
+export const parseOptionalDuration =
+  (otherwise: string) =>
+  (text: string): number => {
+    const given = text.trim().toLowerCase()
+    if (given === 'off' || given === 'false') return 0
+    try {
+      return parseDuration(given === 'true' ? otherwise : given)
+    } catch (error) {
+      // `--wait :3000`: the target was meant.
+      if (!/[:/]/.test(given)) throw error
+      throw new BadValue('a duration such as 30s, or nothing; write the target before the flag')
+    }
+  }
+
+/** Statuses such as `200`, `2xx` or `200-399`, between commas; whether one is among them. */
+export const parseStatuses = (text: string): ((status: number) => boolean) => {
+  const ranges = splitList(text).map((member): readonly [from: number, to: number] => {
+    const match = /^([1-5])xx$|^([1-5]\d\d)(?:-([1-5]\d\d))?$/i.exec(member)
+    if (match === null) throw new BadValue('statuses such as 200, 2xx or 200-399, between commas')
+    const [, family, from, to = from] = match
+    return family === undefined ? [Number(from), Number(to)] : [Number(`${family}00`), Number(`${family}99`)]
+  })
+  if (ranges.length === 0) throw new BadValue('statuses such as 200, 2xx or 200-399, between commas')
+  return (status) => ranges.some(([from, to]) => status >= from && status <= to)
+}
+
+/** The name of an environment variable. */
+export const parseVariable = (text: string): string => {
+  const given = text.trim()
+  if (!/^[A-Za-z_]\w*$/.test(given))
+    throw new BadValue('the name of an environment variable, such as API_URL')
+  return given
+}
+
+/** A path with its query. */
+export const parsePath = (text: string): string => {
+  const given = text.trim()
+  if (!/^\/[\x21-\x7e]*$/.test(given) || given.includes('#')) throw new BadValue('a path such as /healthz')
+  return given
 }
 
 /** One of the words. */
@@ -202,7 +255,9 @@ export const parseTrace = (text: string): TraceEndpoint | undefined => {
   if (url.protocol === 'jaeger:') {
     if (url.hostname === '' || !/^\/?$/.test(url.pathname)) throw new BadValue(right)
     if (url.port === '6831') {
-      throw new BadValue(`jaeger://${url.hostname}:6832; port 6831 takes compact Thrift, which is not spoken here`)
+      throw new BadValue(
+        `jaeger://${url.hostname}:6832; port 6831 takes compact Thrift, which is not spoken here`,
+      )
     }
     return {
       kind: 'jaeger-agent',
@@ -291,3 +346,49 @@ export const parseKeyRules = (text: string): readonly KeyRule[] =>
         name: kind === 'header' ? match[3]!.toLowerCase() : match[3]!,
       }
     })
+
+/** `true` for the flag alone, `off`, an origin such as `http://localhost:5173`, or `*`. */
+export const parseCors = (text: string): CorsOrigin | undefined => {
+  const given = text.trim()
+  if (/^(?:off|false|no|0)$/i.test(given)) return undefined
+  if (/^(?:true|on|yes|1)$/i.test(given)) return 'request'
+  if (given === '*' || given === 'null') return given
+  // `--cors :3000`: the target was meant.
+  if (/^:?\d{1,5}$/.test(given)) throw new BadValue('an origin, or nothing; write the target before the flag')
+  const right = 'an origin such as http://localhost:5173, * or nothing (then whichever origin asks)'
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s,]+\/?$/i.test(given) || !URL.canParse(given)) {
+    throw new BadValue(right)
+  }
+  const { origin } = new URL(given)
+  // Schemes of apps and extensions have no origin in the eyes of URL.
+  return origin === 'null' ? given.replace(/\/$/, '').toLowerCase() : origin
+}
+
+/** What may be said for lists of addresses (RFC 6890). */
+const namedRanges: Readonly<Record<string, readonly string[]>> = {
+  loopback: ['127.0.0.0/8', '::1'],
+  private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', '169.254.0.0/16', 'fe80::/10'],
+}
+
+/** `off`, a number of proxies, or `loopback`, `private`, addresses and CIDR ranges between commas. */
+export const parseTrustProxy = (text: string): TrustProxy | undefined => {
+  const given = text.trim().toLowerCase()
+  if (given === 'off' || given === '0' || given === 'false') return undefined
+  const right =
+    'off, loopback, private, addresses or ranges such as 10.0.0.0/8 between commas, or the number of proxies in front'
+  if (/^\d+$/.test(given)) {
+    if (Number(given) > 100) throw new BadValue(right)
+    return { hops: Number(given) }
+  }
+  const ranges = splitList(given).flatMap((member) => {
+    const named = Object.hasOwn(namedRanges, member) ? namedRanges[member] : undefined
+    if (named !== undefined) return named
+    const [address, bits, ...more] = member.replace(/^\[(.*)\]/, '$1').split('/') as [string, string?]
+    const family = isIP(address)
+    const fits = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+    if (family === 0 || !fits || more.length > 0) throw new BadValue(right)
+    return [member.replace(/^\[(.*)\]/, '$1')]
+  })
+  if (ranges.length === 0) throw new BadValue(right)
+  return { ranges }
+}

@@ -24,11 +24,19 @@ export type ErrorCode =
 export class ProxyError extends Error {
   readonly status: number
   readonly code: ErrorCode
+  /** Field lines of the answer beside those that every error has. */
+  readonly fields: readonly string[] | undefined
 
-  constructor(status: number, code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    status: number,
+    code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown; fields?: readonly string[] },
+  ) {
     super(message, options)
     this.name = 'ProxyError'
     this.status = status
     this.code = code
+    this.fields = options?.fields
   }
 }

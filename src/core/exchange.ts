@@ -53,6 +53,8 @@ export interface UpstreamFacts {
   /** Body bytes sent to and received from the upstream. */
   sentBytes: number
   receivedBytes: number
+  /** What the upstream says of its own time: its `Server-Timing` field, joined. */
+  serverTiming?: string
   /** `host:port` or the path of the socket. */
   address: string
 }
@@ -95,6 +97,8 @@ export class Exchange {
   readonly host: string
   readonly scheme: 'http' | 'https'
   readonly clientAddress: string
+  /** The proxy in front on whose word client address, host and scheme are what they are (`--trust-proxy`). */
+  readonly forwardedBy: string | undefined
   readonly httpVersion: string
   readonly startedAt: number
   /** The exchange that caused this one (a refresh behind a stale answer). */
@@ -105,6 +109,8 @@ export class Exchange {
   limit: LimitFacts | undefined = undefined
   /** Time spent waiting for a turn (`--rate-mode delay`, `--concurrency`), ms. */
   queuedMs: number | undefined = undefined
+  /** Time spent waiting for a target that refused connections (`--hold`), ms. */
+  heldMs: number | undefined = undefined
   cache: CacheFacts | undefined = undefined
   upstream: UpstreamFacts | undefined = undefined
   /** Request body bytes received from the client. */
@@ -125,6 +131,7 @@ export class Exchange {
     host: string
     scheme: 'http' | 'https'
     clientAddress: string
+    forwardedBy?: string | undefined
     httpVersion: string
     startedAt: number
     parent?: number
@@ -137,6 +144,7 @@ export class Exchange {
     this.host = init.host
     this.scheme = init.scheme
     this.clientAddress = init.clientAddress
+    this.forwardedBy = init.forwardedBy
     this.httpVersion = init.httpVersion
     this.startedAt = init.startedAt
     this.parent = init.parent

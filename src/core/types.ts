@@ -16,6 +16,12 @@ export interface ProxyRequest {
   readonly cancel: Cancel
   /** Facts: stages write, observers read. */
   readonly exchange: Exchange
+  /**
+   * false: when the upstream fails there is something better to answer than to ask it once more on another connection.
+   */
+  readonly retry?: boolean
+  /** A stored answer may stand in, and by its own word at once: nobody waits for a target that is not there (`--hold`). */
+  readonly hasStandIn?: boolean
   /** Called for each 1xx answer (RFC 9110 §15.2) other than 100 and 101; absent when nobody can be told. */
   readonly onInformation?: (status: number, headers: Fields) => void
 }

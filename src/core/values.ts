@@ -60,3 +60,11 @@ export interface KeyRule {
   readonly kind: 'query' | 'header' | 'cookie'
   readonly name: string
 }
+
+/**
+ * Who may read answers from another origin: this one, `request` for whichever asks, `*` for any but without cookies.
+ */
+export type CorsOrigin = string
+
+/** Whose word about the client is taken: that of so many proxies in front, or of those at these addresses. */
+export type TrustProxy = { readonly hops: number } | { readonly ranges: readonly string[] }

@@ -11,6 +11,7 @@ import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 
 const unlimited = Number.POSITIVE_INFINITY
+const ignore = (): void => {}
 
 const size = (bytes: number): string => {
   for (const [unit, factor] of [
@@ -62,15 +63,12 @@ export class RequestBody extends Readable {
     message.on('end', () => {
       if (!this.destroyed) this.push(null)
     })
-    message.on('error', () => {
-      // `close` follows.
-    })
     message.on('close', () => {
       if (!message.complete)
         this.destroy(new ProxyError(499, 'client-gone', 'the client left while it sent the body'))
     })
     // Nobody may be reading when it fails; the edge ends the exchange in any case.
-    this.on('error', () => {})
+    this.on('error', ignore)
     message.pause()
   }
 

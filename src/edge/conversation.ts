@@ -147,14 +147,16 @@ export class Conversation implements Sending {
     if (this.#lastOne) this.socket.destroySoon()
   }
 
-  /** Destroys the connection. */
+  /** Destroys the connection and ends the exchange at once: nobody is left to wait for `close`. */
   drop(): void {
-    this.#error ??= new ProxyError(
-      503,
-      'shutting-down',
-      'the proxy was shut down before the answer was complete',
-    )
+    if (!this.#res.writableFinished)
+      this.#error ??= new ProxyError(
+        503,
+        'shutting-down',
+        'the proxy was shut down before the answer was complete',
+      )
     this.socket.destroy()
+    this.closed()
   }
 
   sent(bytes: number): void {

@@ -47,6 +47,7 @@ export const errorResponse = (error: ProxyError): ProxyResponse & { readonly bod
       proxyStatus(error),
       'Content-Length',
       String(body.length),
+      ...(error.fields ?? []),
     ],
     body,
   }

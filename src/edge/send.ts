@@ -5,9 +5,6 @@ import type { Fields, ProxyResponse } from '../core/types.ts'
 import { hasField } from '../http/fields.ts'
 import { interimHead } from './refusals.ts'
 
-/** Up to this size head and body leave as one string: one write costs less than two, a copy this small next to nothing. */
-const ONE_WRITE_BYTES = 16 * 1024
-
 /** What sending tells as it goes. */
 export interface Sending {
   /** Body bytes given to the connection. */
@@ -28,7 +25,10 @@ export const send = (answer: ProxyResponse, res: ServerResponse, to: Sending): v
   if (Buffer.isBuffer(body)) {
     if (content) sendWhole(answer, body, res, to)
     else {
-      res.writeHead(status, headers as string[])
+      // A HEAD out of the cache says how long the GET would be; one from the upstream has no body to tell by.
+      const told = res.req.method !== 'HEAD' || body.length === 0 || hasField(headers, 'content-length')
+      const fields = told ? headers : [...headers, 'Content-Length', String(body.length)]
+      res.writeHead(status, fields as string[])
       res.end()
     }
     return
@@ -65,8 +65,7 @@ const sendWhole = (answer: ProxyResponse, body: Buffer, res: ServerResponse, to:
       ? headers
       : [...headers, 'Content-Length', String(body.length)]) as string[],
   )
-  if (body.length <= ONE_WRITE_BYTES) res.end(body.toString('latin1'), 'latin1')
-  else res.end(body)
+  res.end(body)
   to.sent(body.length)
 }
 

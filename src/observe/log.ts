@@ -1,25 +1,33 @@
 import type { Clock } from '../core/clock.ts'
-import type { EndFacts, Exchange } from '../core/exchange.ts'
+import type { Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
-import { escapeControl } from './escape.ts'
+import type { Filter } from './filter.ts'
+import { folding } from './fold.ts'
 import { jsonLine } from './json-line.ts'
-import { type ColorLevel, type Palette, palette } from './palette.ts'
+import { logfmtLine } from './logfmt-line.ts'
+import type { ColorLevel } from './palette.ts'
 import type { Redactor } from './redact.ts'
-import { type EndedExchange, endless, timeParts, upstreamMs } from './timing.ts'
-import { formatDuration, formatSize } from './units.ts'
-import { failed, verdict } from './verdict.ts'
+import { localSpans } from './spans.ts'
+import { textLine } from './text-line.ts'
+import { type EndedExchange, endless } from './timing.ts'
+import { failed } from './verdict.ts'
+import { waterfall } from './waterfall.ts'
 
 /** How a request log is written. */
 export interface RequestLogOptions {
-  /** `pretty`: for a terminal, kept within its width; `plain`: the same words, uncoloured and uncut; `json`. */
-  readonly format: 'pretty' | 'plain' | 'json'
+  /** `pretty`: for a terminal, kept within its width; `plain`: the same words, uncoloured and uncut; `json`, `logfmt`. */
+  readonly format: 'pretty' | 'plain' | 'json' | 'logfmt'
   readonly color: ColorLevel
   /** Requests that took at least so long are marked. */
   readonly slowMs: number
-  /** Shows the fields of each request and answer too. */
+  /** Shows the fields of each request and answer too, and in `pretty` where its time went. */
   readonly verbose: boolean
   /** Shows only what failed. */
   readonly quiet?: boolean
+  /** Shows only what passes. */
+  readonly filter?: Filter | undefined
+  /** Names the route of an exchange, for the filter and the waterfall. */
+  readonly route?: ((exchange: Readonly<Exchange>) => string) | undefined
   readonly redact: Redactor
   /** Columns of the terminal, undefined where there is none. */
   readonly width: () => number | undefined
@@ -28,194 +36,44 @@ export interface RequestLogOptions {
   readonly clock: Clock
 }
 
-/** One line for each exchange that ends, a refresh behind a stale answer too; the time is that of its end. */
-export const requestLog = (options: RequestLogOptions): Observer => {
-  const { slowMs, clock, write, quiet = false } = options
-  const render = options.format === 'json' ? jsonLine(options) : textLine(options)
+/** An observer, and what it still has to say. */
+export interface RequestLog extends Observer {
+  /** Writes what is held back: how often the last line was repeated. */
+  flush(): void
+}
+
+/**
+ * One line for each exchange that ends, a refresh behind a stale answer too; the time is that of its end. For people,
+ * failures that repeat themselves are folded into the first.
+ */
+export const requestLog = (options: RequestLogOptions): RequestLog => {
+  const { slowMs, clock, quiet = false, filter, route = wholePath, verbose, format } = options
+  const render = renderer(options, route)
+  const forPeople = format === 'pretty' || format === 'plain'
+  const { write, flush } = folding({ write: options.write, enabled: forPeople && !verbose })
   return {
     ended(exchange) {
       const ended = exchange.ended ?? { at: clock.now(), status: 0, bytes: 0 }
       if (quiet && !failed(ended)) return
       const durationMs = Math.max(0, ended.at - exchange.startedAt)
-      write(render({ exchange, ended, durationMs, slow: durationMs >= slowMs && !endless(exchange) }))
+      if (filter !== undefined && !filter({ exchange, durationMs, route })) return
+      const over = { exchange, ended, durationMs, slow: durationMs >= slowMs && !endless(exchange) }
+      write(over, render)
     },
+    flush,
   }
 }
 
-const REQUEST_COLUMN = 24
-const VERDICT_COLUMN = 18
-const SPLIT_AND_SIZE = 24
-/** All columns at their narrowest, but for the request: the times, the status, the duration and the gaps too. */
-const OTHER_COLUMNS = 13 + 7 + VERDICT_COLUMN + 8 + SPLIT_AND_SIZE
-const COMFORTABLE_URL = 20
-const NARROWEST_URL = 12
-const NARROWEST_REASON = 10
-/** From so many columns on there is room for … */
-const WITH_MILLISECONDS = 100
-const NAMED_REFRESH = 80
+const wholePath = ({ url }: Readonly<Exchange>): string => url.split('?', 1)[0]!
 
-const textLine = (options: RequestLogOptions): ((ended: EndedExchange) => string) => {
-  const { format, redact, verbose } = options
-  const paint = palette(format === 'plain' ? 0 : options.color)
-  const clockTime = localTime()
-  const requestColumn = column(REQUEST_COLUMN)
-  const verdictColumn = column(VERDICT_COLUMN)
-
-  return ({ exchange, ended, durationMs, slow }) => {
-    // A terminal of width 0 does not know its own.
-    const width = (format === 'pretty' ? options.width() : undefined) || Number.POSITIVE_INFINITY
-    const time = clockTime(ended.at, width >= WITH_MILLISECONDS)
-    const refresh = width >= NAMED_REFRESH ? '  ↻ refresh' : '  ↻'
-    const method = exchange.cause === 'refresh' ? refresh : escapeControl(exchange.method).padEnd(4)
-    const status = ended.status === 0 ? '  -' : String(ended.status)
-    const { word, detail: reason, meaning } = verdict(exchange)
-    const head = word === '' || reason === '' ? word : `${word.padEnd(5)} `
-    const duration = formatDuration(durationMs).padStart(6)
-    const mark = slow ? '  SLOW' : ''
-
-    const fixed = `${time} ${method}   ${status}  ${head}  ${duration}${mark}`.length
-    const { url, detail, split, size, room } = fitted(width - fixed, {
-      url: escapeControl(redact.url(exchange.url)),
-      detail: reason,
-      split: timeSplit(exchange),
-      size: ended.bytes === 0 || word === 'LIMIT' ? '' : formatSize(ended.bytes),
-    })
-
-    // Padding aligns the columns as far as the window has room for it.
-    let left = room
-    const pad = (wish: number): string => {
-      const spaces = Math.max(0, Math.min(wish, left))
-      left -= spaces
-      return ' '.repeat(spaces)
-    }
-    const requestWidth = method.length + 1 + url.length
-    const verdictWidth = head.length + detail.length
-    const afterUrl = pad(requestColumn(requestWidth, Math.min(60, width - OTHER_COLUMNS)) - requestWidth)
-    const afterReason = pad(verdictColumn(verdictWidth, width < 120 ? 24 : 40) - verdictWidth)
-    const afterSplit = size === '' ? '' : ` ${pad(SPLIT_AND_SIZE - split.length - 1 - size.length)}`
-
-    const line =
-      `${paint.quiet(time)} ${method} ${url}${afterUrl}  ${paintStatus(paint, ended.status)(status)}  ` +
-      `${paint[meaning](head)}${detail}${afterReason}  ${duration}${paint.quiet(split)}${afterSplit}` +
-      `${paint.quiet(size)}${paint.warning(mark)}`
-    const note = noteOf(ended, slow ? exchange : undefined)
-    const between = format === 'plain' ? ' · ' : `\n${INDENT}`
-    return `${line}${note === '' ? '' : between + note}${verbose ? fieldLines(exchange, redact, paint) : ''}\n`
-  }
-}
-
-interface Parts {
-  readonly url: string
-  readonly detail: string
-  readonly split: string
-  readonly size: string
-}
-
-/**
- * The parts of a line that may shrink, in `width` columns, and the columns left over. First goes the size, then the
- * split of the time, then the middle of the URL, and last the end of the reason.
- */
-const fitted = (width: number, { url, detail, split, size }: Parts): Parts & { room: number } => {
-  const wanted = detail.length + Math.min(url.length, COMFORTABLE_URL)
-  const sized = size !== '' && wanted + split.length + 1 + size.length <= width ? size : ''
-  const shownSplit = wanted + split.length <= width ? split : ''
-  const end = shownSplit.length + (sized === '' ? 0 : 1 + sized.length)
-  const shownUrl = cutMiddle(url, Math.max(NARROWEST_URL, width - detail.length - end))
-  const shownDetail = cutEnd(detail, Math.max(NARROWEST_REASON, width - shownUrl.length - end))
-  const room = width - shownUrl.length - shownDetail.length - end
-  return { url: shownUrl, detail: shownDetail, split: shownSplit, size: sized, room }
-}
-
-const INDENT = ' '.repeat(13)
-
-const paintStatus = (paint: Palette, status: number): ((text: string) => string) => {
-  if (status >= 500) return paint.failure
-  if (status >= 400) return paint.warning
-  return status === 0 ? paint.quiet : same
-}
-const same = (text: string) => text
-
-const timeSplit = (exchange: Readonly<Exchange>): string => {
-  const upstream = upstreamMs(exchange)
-  const queued = exchange.queuedMs ?? 0
-  if (upstream === undefined) return queued >= 1 ? ` (queue ${bare(queued)})` : ''
-  return queued >= 1
-    ? ` (queue ${bare(queued)}, upstream ${bare(upstream)})`
-    : ` (upstream ${bare(upstream)})`
-}
-
-/** A duration in ms without saying so: beside one that does. */
-const bare = (ms: number): string => {
-  const text = formatDuration(ms)
-  return text.endsWith('ms') ? text.slice(0, -2) : text
-}
-
-const noteOf = (ended: EndFacts, slow: Readonly<Exchange> | undefined): string => {
-  const notes: string[] = []
-  if (slow !== undefined) {
-    const parts = timeParts(slow).map(([part, ms]) => `${part} ${formatDuration(ms)}`)
-    if (parts.length > 0) notes.push(parts.join(', '))
-  }
-  if (ended.errorMessage !== undefined && ended.error !== 'client-gone')
-    notes.push(escapeControl(ended.errorMessage))
-  return notes.join(' · ')
-}
-
-const fieldLines = (exchange: Readonly<Exchange>, redact: Redactor, paint: Palette): string => {
-  let lines = ''
-  const add = (sign: string, fields: readonly string[]) => {
-    for (const [name, value] of redact.fields(fields)) {
-      lines += `\n${INDENT}${paint.quiet(`${sign} ${escapeControl(name)}:`)} ${escapeControl(value)}`
-    }
-  }
-  add('>', exchange.requestHeaders)
-  if (exchange.responseHeaders !== undefined) add('<', exchange.responseHeaders)
-  return lines
-}
-
-const cutEnd = (text: string, length: number): string =>
-  text.length <= length ? text : `${text.slice(0, length - 1)}…`
-
-const cutMiddle = (text: string, length: number): string => {
-  if (text.length <= length) return text
-  const kept = length - 1
-  const tail = Math.floor(kept / 2)
-  return `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`
-}
-
-/** A column that is as wide as the widest of what lately stood in it, from `narrowest` up to a bound. */
-const column = (narrowest: number): ((length: number, upTo: number) => number) => {
-  let width = narrowest
-  let widest = narrowest
-  let lines = 0
-  return (length, upTo) => {
-    if (length <= upTo) {
-      if (length > widest) widest = length
-      if (widest > width) width = widest
-    }
-    lines++
-    if (lines === 100) {
-      width = widest
-      widest = narrowest
-      lines = 0
-    }
-    return Math.max(narrowest, Math.min(width, upTo))
-  }
-}
-
-/** `12:00:01.234` in local time; the part that changes once a second is kept. */
-const localTime = (): ((at: number, withMilliseconds: boolean) => string) => {
-  let second = Number.NaN
-  let text = ''
-  return (at, withMilliseconds) => {
-    const now = Math.floor(at / 1000)
-    if (now !== second) {
-      second = now
-      const date = new Date(now * 1000)
-      text = [date.getHours(), date.getMinutes(), date.getSeconds()]
-        .map((part) => String(part).padStart(2, '0'))
-        .join(':')
-    }
-    return withMilliseconds ? `${text}.${String(Math.floor(at - now * 1000)).padStart(3, '0')}` : text
-  }
+const renderer = (
+  options: RequestLogOptions,
+  route: (exchange: Readonly<Exchange>) => string,
+): ((over: EndedExchange) => string) => {
+  const { format, redact, color } = options
+  if (format === 'json') return jsonLine(options)
+  if (format === 'logfmt') return logfmtLine(options)
+  const drawn = (exchange: Readonly<Exchange>, width: number): string =>
+    waterfall(localSpans(exchange, { route, redactUrl: redact.url }), { width, color })
+  return textLine({ ...options, format, waterfall: format === 'pretty' ? drawn : undefined })
 }

@@ -4,7 +4,8 @@
  * (stable since 1.23), and `revproxy.*` for what only we know.
  */
 import type { Exchange, TraceFacts, UpstreamFacts } from '../core/exchange.ts'
-import { firstValue } from '../http/fields.ts'
+import { readServerTiming } from '../http/server-timing.ts'
+import { addClient, addOurs, addServer, addUrl, exceptionOf, nameOf, withMethod } from './span-attributes.ts'
 
 /** What an attribute can hold. */
 export type AttributeValue = string | number | boolean
@@ -56,9 +57,22 @@ export interface SpanOptions {
 }
 
 /** The spans of an exchange that has ended: its own first, then its parts in order. None when it has no trace. */
-export const spansOf = (exchange: Readonly<Exchange>, options: SpanOptions): SpanRecord[] => {
-  const { trace, ended, limit, cache, upstream } = exchange
-  if (trace === undefined || ended === undefined) return []
+export const spansOf = (exchange: Readonly<Exchange>, options: SpanOptions): SpanRecord[] =>
+  exchange.trace === undefined ? [] : spansIn(exchange, exchange.trace, options)
+
+/** The same for the eye alone, without secrets and with or without a trace: ids mean nothing where there is none. */
+export const localSpans = (
+  exchange: Readonly<Exchange>,
+  options: Pick<SpanOptions, 'route' | 'redactUrl' | 'upstreamUrl'>,
+): SpanRecord[] => {
+  let last = 0
+  const trace = exchange.trace ?? { traceId: '', spanId: 'own', upstreamSpanId: 'upstream', sampled: false }
+  return spansIn(exchange, trace, { ...options, spanId: () => `part ${++last}` })
+}
+
+const spansIn = (exchange: Readonly<Exchange>, trace: TraceFacts, options: SpanOptions): SpanRecord[] => {
+  const { ended, limit, cache, upstream } = exchange
+  if (ended === undefined) return []
   const url = options.redactUrl(exchange.url)
   const spans = [ownSpan(exchange, trace, ended, url, options)]
   const part = (name: string, startMs: number, endMs: number | undefined, attributes: Attributes): void => {
@@ -78,7 +92,11 @@ export const spansOf = (exchange: Readonly<Exchange>, options: SpanOptions): Spa
       'revproxy.cache.reason': cache.reason,
     })
   }
-  if (upstream !== undefined) spans.push(clientSpan(exchange.method, trace, ended, upstream, url, options))
+  for (const [name, startMs, endMs] of waits(exchange, ended)) part(name, startMs, endMs, {})
+  if (upstream !== undefined) {
+    spans.push(clientSpan(exchange.method, trace, ended, upstream, url, options))
+    if (upstream.serverTiming !== undefined) spans.push(...timingSpans(trace, upstream, options))
+  }
   if (cache?.storeAt !== undefined) {
     const { storage } = cache
     const attributes: Attributes = storage === undefined ? {} : { 'revproxy.cache.storage': storage }
@@ -87,41 +105,59 @@ export const spansOf = (exchange: Readonly<Exchange>, options: SpanOptions): Spa
   return spans
 }
 
+/** Waits shorter than that are the cost of asking, not waits. */
+const SHORTEST_WAIT_MS = 0.1
+
+/** Waits before the upstream of which only the length is known: they lie directly before it. */
+const waits = (exchange: Readonly<Exchange>, ended: Ended): Array<[string, number, number]> => {
+  const { queuedMs = 0, heldMs = 0, limit, upstream } = exchange
+  const found: Array<[string, number, number]> = []
+  const end = upstream?.startedAt ?? ended.at
+  // In delay mode the limit's own span is the wait.
+  const ms = queuedMs - (limit === undefined ? 0 : limit.endedAt - limit.startedAt)
+  const queueAt = ms >= SHORTEST_WAIT_MS ? end - ms : end
+  if (heldMs >= SHORTEST_WAIT_MS) found.push(['hold', queueAt - heldMs, queueAt])
+  if (queueAt < end) found.push(['queue', queueAt, end])
+  return found
+}
+
+/**
+ * The upstream's own `Server-Timing` as spans below ours. It says how long things took, not when: they are put one
+ * after the other from the start of the wait, or each at its start where they cannot have been so.
+ */
+const timingSpans = (trace: TraceFacts, upstream: UpstreamFacts, { spanId }: SpanOptions): SpanRecord[] => {
+  const from = upstream.sentAt ?? upstream.startedAt
+  const end = upstream.headAt ?? upstream.endedAt ?? from
+  const metrics = readServerTiming(upstream.serverTiming ?? '')
+  const whole = metrics.reduce((sum, { durationMs = 0 }) => sum + durationMs, 0)
+  let at = from
+  return metrics.map(({ name, durationMs = 0, description }) => {
+    const attributes: Record<string, AttributeValue> = { 'revproxy.source': 'server-timing' }
+    if (description !== undefined) attributes['revproxy.server_timing.description'] = description
+    const startMs = at
+    if (whole <= end - from) at += durationMs
+    return below(trace, spanId(), {
+      name,
+      parentSpanId: trace.upstreamSpanId,
+      startMs,
+      endMs: Math.min(startMs + durationMs, Math.max(end, startMs)),
+      attributes,
+    })
+  })
+}
+
 type Ended = NonNullable<Exchange['ended']>
-
-/** HTTP spans, `http.request.method`: what is not known becomes `_OTHER`, so that the variety is bounded. */
-const knownMethods: ReadonlySet<string> = new Set([
-  'CONNECT',
-  'DELETE',
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PATCH',
-  'POST',
-  'PUT',
-  'QUERY',
-  'TRACE',
-])
-
-/** `HTTP` in names where the method is not known. */
-const nameOf = (method: string): string => (knownMethods.has(method) ? method : 'HTTP')
-
-// Objects are written out and filled, never spread and then filled: that costs 5 to 10 µs each in V8.
-const withMethod = (method: string): Record<string, AttributeValue> =>
-  knownMethods.has(method)
-    ? { 'http.request.method': method }
-    : { 'http.request.method': '_OTHER', 'http.request.method_original': method }
 
 /** A part of the exchange's own span. */
 const below = (
   trace: TraceFacts,
   spanId: string,
   facts: Pick<SpanRecord, 'name' | 'startMs' | 'endMs' | 'attributes'> &
-    Partial<Pick<SpanRecord, 'kind' | 'status' | 'statusMessage' | 'events'>>,
+    Partial<Pick<SpanRecord, 'parentSpanId' | 'kind' | 'status' | 'statusMessage' | 'events'>>,
 ): SpanRecord => ({
   traceId: trace.traceId,
   spanId,
-  parentSpanId: trace.spanId,
+  parentSpanId: facts.parentSpanId ?? trace.spanId,
   remoteParent: false,
   name: facts.name,
   kind: facts.kind ?? 'internal',
@@ -217,54 +253,3 @@ const isUpstreamFailure = (ended: Ended, upstream: UpstreamFacts): boolean =>
   upstream.status === undefined ||
   ended.error?.startsWith('upstream-') === true ||
   ended.error === 'connect-timeout'
-
-/** Exceptions on spans: an event named `exception` with type and message. */
-const exceptionOf = ({ at, error, errorMessage }: Ended): readonly SpanEvent[] => {
-  if (error === undefined) return []
-  const attributes: Record<string, AttributeValue> = { 'exception.type': error }
-  if (errorMessage !== undefined) attributes['exception.message'] = errorMessage
-  return [{ name: 'exception', atMs: at, attributes }]
-}
-
-const addUrl = (attributes: Record<string, AttributeValue>, url: string): void => {
-  const queryAt = url.indexOf('?')
-  attributes['url.path'] = queryAt === -1 ? url : url.slice(0, queryAt)
-  if (queryAt !== -1 && queryAt < url.length - 1) attributes['url.query'] = url.slice(queryAt + 1)
-}
-
-/** `server.address` and `server.port` of `host`, `host:port`, `[v6]:port` or the path of a socket (which has no port). */
-const addServer = (
-  attributes: Record<string, AttributeValue>,
-  address: string,
-  defaultPort: number | undefined,
-): void => {
-  const match = /^(?:\[([^\]]+)\]|([^:/]+))(?::(\d{1,5}))?$/.exec(address)
-  const host = match?.[1] ?? match?.[2] ?? address
-  if (host === '') return
-  attributes['server.address'] = host
-  const port = match === null ? undefined : match[3] === undefined ? defaultPort : Number(match[3])
-  if (port !== undefined) attributes['server.port'] = port
-}
-
-const addClient = (attributes: Record<string, AttributeValue>, exchange: Readonly<Exchange>): void => {
-  attributes['client.address'] = exchange.clientAddress
-  attributes['network.protocol.version'] = exchange.httpVersion
-  const agent = firstValue(exchange.requestHeaders, 'user-agent')
-  if (agent !== undefined) attributes['user_agent.original'] = agent
-}
-
-/** What only we know, in the one vocabulary. */
-const addOurs = (attributes: Record<string, AttributeValue>, exchange: Readonly<Exchange>): void => {
-  const { cache, limit } = exchange
-  attributes['revproxy.exchange'] = exchange.id
-  if (limit !== undefined) attributes['revproxy.rate_limited'] = !limit.allowed
-  if (exchange.queuedMs !== undefined) attributes['revproxy.queued_ms'] = exchange.queuedMs
-  if (exchange.upgraded !== undefined) attributes['revproxy.upgraded'] = exchange.upgraded
-  if (cache === undefined) return
-  attributes['revproxy.cache.status'] = cache.status
-  attributes['revproxy.cache.reason'] = cache.reason
-  if (cache.detail !== undefined) attributes['revproxy.cache.detail'] = cache.detail
-  if (cache.storage !== undefined) attributes['revproxy.cache.storage'] = cache.storage
-  if (cache.ageSeconds !== undefined) attributes['revproxy.cache.age_seconds'] = cache.ageSeconds
-  if (cache.leader !== undefined) attributes['revproxy.cache.leader'] = cache.leader
-}

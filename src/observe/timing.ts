@@ -41,6 +41,7 @@ export const timeParts = (exchange: Readonly<Exchange>): Array<[part: string, ms
   }
   add('limit', limit?.startedAt, limit?.endedAt)
   add('queue', 0, exchange.queuedMs)
+  add('hold', 0, exchange.heldMs)
   add('cache', cache?.lookupAt, cache?.lookedUpAt)
   if (upstream === undefined) {
     add('send', exchange.headAt, ended.at)

@@ -31,6 +31,7 @@ export interface AttemptContext {
 const MAX_INTERIM = 256
 
 const EMPTY = Buffer.alloc(0)
+const ignore = (): void => {}
 
 /** Trailer fields that would change how the message is read (RFC 9110 §6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
@@ -63,7 +64,7 @@ class UpstreamBody extends Readable {
     super({ highWaterMark: 64 * 1024 })
     this.#attempt = attempt
     // It may break off while a stage holds it and nobody listens yet; `errored` tells whoever comes later.
-    this.on('error', () => {})
+    this.on('error', ignore)
   }
 
   override _read(): void {
@@ -75,6 +76,9 @@ class UpstreamBody extends Readable {
     done(error)
   }
 }
+
+/** Transfer codings that change the bytes, and chunked where another one was put around it. */
+const changing = /(?:^|[,\s])(?:x-)?(?:gzip|compress|deflate)(?:[,;\s]|$)|chunked\s*,/i
 
 export class Attempt extends Watched {
   /** The request was written on a connection that had carried one before. */
@@ -169,9 +173,10 @@ export class Attempt extends Watched {
       this.#interim(status, headers)
       return true
     }
-    // RFC 9112 §6.1: undici reads any other coding up to the end of the connection, and it would be lost.
+    // RFC 9112 §6.1, §7: a coding that changes the bytes is not undone by undici, and its name would be lost. A name that
+    // nobody registered says nothing: the body is what comes up to the end of the connection (RFC 9112 §6.3).
     const codings = joinedValue(headers, 'transfer-encoding')
-    if (codings !== undefined && codings.toLowerCase() !== 'chunked') {
+    if (codings !== undefined && changing.test(codings)) {
       this.#stop(this.#invalid('a transfer coding other than chunked'))
       return true
     }

@@ -58,13 +58,12 @@ export interface Forward {
 
 /** The attempt that undici is writing at this moment; `undici:client:sendHeaders` follows in the same call. */
 let writing: Attempt | undefined
-/** Set on a socket that has carried a request (a WeakSet costs more than all else here). */
-const used = Symbol('used')
+const usedBefore = new WeakSet<object>()
 const onSendHeaders = (message: unknown): void => {
   if (writing === undefined) return
-  const { socket } = message as { socket: { [used]?: true } }
-  writing.onReusedConnection = socket[used] === true
-  socket[used] = true
+  const { socket } = message as { socket: object }
+  writing.onReusedConnection = usedBefore.has(socket)
+  usedBefore.add(socket)
   writing = undefined
 }
 
@@ -145,6 +144,7 @@ export const forward = (options: ForwardOptions): Forward => {
           reject(new ProxyError(499, 'client-gone', 'the client left before the answer', { cause: error }))
         } else if (
           attempt.mayHaveMissed &&
+          req.retry !== false &&
           req.body === undefined &&
           isSafe(req.method) &&
           isReset(error) &&

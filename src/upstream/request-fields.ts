@@ -1,6 +1,7 @@
 /** The field lines that the upstream gets for a request. */
 import type { Fields, ProxyRequest } from '../core/types.ts'
 import { editFields, isConnectionLevel, nominated } from '../http/fields.ts'
+import { forwardingFields } from '../http/forwarded.ts'
 
 /** What decides over the outgoing field lines. */
 export interface RequestFieldOptions {
@@ -11,10 +12,8 @@ export interface RequestFieldOptions {
   readonly edits: ReadonlyArray<{ readonly name: string; readonly value: string | undefined }>
 }
 
-/** `Forwarded` wants IPv6 in brackets and quotes (RFC 7239 §6). */
-const forwardedNode = (address: string): string => (address.includes(':') ? `"[${address}]"` : address)
-const forwardedHost = (host: string): string =>
-  /^[\w.-]+$/.test(host) ? host : `"${host.replace(/["\\]/g, '\\$&')}"`
+/** Written anew; the others of that name are a trusted proxy's to say. */
+const replaced: ReadonlySet<string> = new Set(['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'])
 
 const hostFor = ({ hostHeader, targetAuthority }: RequestFieldOptions, clients: string): string => {
   if (hostHeader === 'target') return targetAuthority
@@ -24,7 +23,8 @@ const hostFor = ({ hostHeader, targetAuthority }: RequestFieldOptions, clients: 
 
 /**
  * The request's fields without connection-level ones and without what a client may have forged about itself; with
- * Host, Via and the forwarding fields of ours, then the user's edits. Trace fields are left as they are.
+ * Host, Via and the forwarding fields (ours alone, or added to those of a trusted proxy), then the user's edits. Trace
+ * fields are left as they are.
  */
 export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): Fields => {
   const { exchange } = req
@@ -45,29 +45,16 @@ export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): 
         via = via === undefined ? value : `${via}, ${value}`
         continue
     }
-    if (name.startsWith('x-forwarded-')) continue
+    if (name.startsWith('x-forwarded-') && (exchange.forwardedBy === undefined || replaced.has(name)))
+      continue
     if (isConnectionLevel(name) || named?.has(name) === true) continue
     out.push(headers[i]!, value)
   }
-  const { clientAddress, host, scheme } = exchange
   const ours = `${exchange.httpVersion} revproxy`
   out.push(
     'Via', // RFC 9110 §7.6.3
     via === undefined ? ours : `${via}, ${ours}`,
-    'X-Forwarded-For',
-    clientAddress,
-    'X-Forwarded-Proto',
-    scheme,
-  )
-  // HTTP/1.0 need not name a host.
-  if (host !== '') out.push('X-Forwarded-Host', host)
-  out.push(
-    'X-Real-IP',
-    clientAddress,
-    'Forwarded', // RFC 7239 §4
-    host === ''
-      ? `for=${forwardedNode(clientAddress)};proto=${scheme}`
-      : `for=${forwardedNode(clientAddress)};host=${forwardedHost(host)};proto=${scheme}`,
+    ...forwardingFields(headers, exchange),
   )
   return editFields(out, options.edits)
 }

@@ -20,14 +20,15 @@ export interface Scenario {
 export interface Plan {
   readonly rounds: number
   readonly seconds: number
-  readonly warmUpSeconds: number
+  /** Requests after which code counts as compiled, and the seconds that they may take. */
+  readonly warmUp: { readonly requests: number; readonly seconds: number }
   readonly serverCore: number | undefined
   readonly loadCore: number | undefined
 }
 
 /** One round of one contestant. */
 export interface Round extends Load {
-  /** CPU µs per request of all its processes; undefined where the system does not tell. */
+  /** CPU µs per request of all its processes; undefined where the system does not tell, NaN of too little to tell by. */
   readonly micros: number | undefined
   /** Share of a core that it used. */
   readonly serverShare: number | undefined
@@ -58,7 +59,7 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
       }
       playing.push({ name, server, rounds: [] })
       await check(server, name, scenario, upstream)
-      await load(server.port, scenario.path, plan.warmUpSeconds, plan.loadCore)
+      await warmUp(server, scenario, plan)
     }
     for (let round = 0; round < plan.rounds; round++) {
       for (const { name, server, rounds } of playing)
@@ -74,6 +75,16 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
   }
 }
 
+/** The clock of CPU time ticks every 10 ms. */
+const LEAST_MICROS = 100_000
+
+/** By requests, not by time: on a busy machine a second is a few requests, and node still interprets. */
+const warmUp = async (server: Server, { path }: Scenario, plan: Plan): Promise<void> => {
+  let requests = 0
+  for (let second = 0; second < plan.warmUp.seconds && requests < plan.warmUp.requests; second++)
+    requests += (await load(server.port, path, 1, plan.loadCore)).requests
+}
+
 const oneRound = async (server: Server, name: string, { path }: Scenario, plan: Plan): Promise<Round> => {
   const pids = processTree(server.pid)
   const before = cpuMicros(pids)
@@ -83,7 +94,7 @@ const oneRound = async (server: Server, name: string, { path }: Scenario, plan: 
   const used = before === undefined || after === undefined ? undefined : after - before
   return {
     ...result,
-    micros: used === undefined ? undefined : used / result.requests,
+    micros: used === undefined ? undefined : used < LEAST_MICROS ? Number.NaN : used / result.requests,
     serverShare: used === undefined ? undefined : used / (result.seconds * 1e6),
   }
 }

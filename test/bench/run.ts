@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what a request costs us, beside others, in one run on one machine. Only the ratios mean anything
- * elsewhere. `--quick` takes under a minute and is a hint; words after the options choose scenarios by name.
+ * elsewhere. `--quick` takes a minute on an idle machine and is a hint; words after the options choose scenarios by name.
  */
 import { rmSync } from 'node:fs'
 import { canPin, endAllWithUs } from './children.ts'
@@ -21,7 +21,7 @@ import { allowedCores, machine } from './machine.ts'
 import { type Measured, measure, type Plan, type Scenario } from './measure.ts'
 import { paths } from './servers/payload.ts'
 import { startUp } from './start-up.ts'
-import { type Budget, budgetTable, scenarioTable, startUpTable, timesCheaper } from './table.ts'
+import { type Budget, budgetTable, heldUp, scenarioTable, startUpTable, timesCheaper } from './table.ts'
 
 const words = process.argv.slice(2)
 const quick = words.includes('--quick')
@@ -32,7 +32,7 @@ const pinned = serverCore !== undefined && loadCore !== undefined
 const plan: Plan = {
   rounds: quick ? 1 : 5,
   seconds: quick ? 1 : 3,
-  warmUpSeconds: quick ? 1 : 2,
+  warmUp: quick ? { requests: 15_000, seconds: 2 } : { requests: 60_000, seconds: 10 },
   serverCore: pinned ? serverCore : undefined,
   loadCore: pinned ? loadCore : undefined,
 }
@@ -124,6 +124,8 @@ const main = async (): Promise<void> => {
     results.set(scenario.name, measured)
     const second = measured.find(({ name }) => name.startsWith('http-proxy'))
     console.log(`### ${scenario.name}\n\n${scenarioTable(measured, second)}\n`)
+    const remark = heldUp(measured)
+    if (remark !== undefined) console.log(`${remark}\n`)
   }
   await redis?.stop()
   const budgets = budgetsOf(results)

@@ -26,11 +26,13 @@ const spread = (values: ReadonlyArray<number | undefined>, digits: number): stri
  * is known, else by requests a second.
  */
 export const timesCheaper = (one: Measured, other: Measured): number[] =>
-  one.rounds.map((round, i) => {
+  one.rounds.flatMap((round, i) => {
     const against = other.rounds[i]!
-    return round.micros !== undefined && against.micros !== undefined
-      ? against.micros / round.micros
-      : rate(round) / rate(against)
+    const times =
+      round.micros !== undefined && against.micros !== undefined
+        ? against.micros / round.micros
+        : rate(round) / rate(against)
+    return Number.isNaN(times) ? [] : [times]
   })
 
 const rate = ({ requests, seconds }: Round): number => requests / seconds
@@ -83,6 +85,20 @@ export const scenarioTable = (all: readonly Measured[], second: Measured | undef
   )
 }
 
+/** Part of a core that counts as all of it. */
+const FULL = 0.9
+
+/** Whose requests a second say little, since it was not its own CPU that held it up; undefined when there is nobody. */
+export const heldUp = (all: readonly Measured[]): string | undefined => {
+  const names = all.flatMap(({ name, rounds }) => {
+    const shares = rounds.flatMap(({ serverShare }) => (serverShare === undefined ? [] : [serverShare]))
+    return shares.length > 0 && median(shares) < FULL ? [name] : []
+  })
+  return names.length === 0
+    ? undefined
+    : `Below ${FULL * 100} % of its core, so held up by the upstream, the load or other users of this machine: ${names.join('; ')}. Their requests/s and latencies say little.`
+}
+
 /** The table of the start-up times. */
 export const startUpTable = ({ node, version, firstRequest }: StartUp): string => {
   const row = (name: string, times: readonly number[]): string[] => [
@@ -121,6 +137,10 @@ export const budgetTable = (budgets: readonly Budget[]): string =>
       what,
       `${atLeast ? '≥' : '≤'} ${wanted}`,
       spread(values, 2),
-      (atLeast ? median(values) >= wanted : median(values) <= wanted) ? 'yes' : 'NO',
+      values.length === 0
+        ? '–'
+        : (atLeast ? median(values) >= wanted : median(values) <= wanted)
+          ? 'yes'
+          : 'NO',
     ]),
   )

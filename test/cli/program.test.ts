@@ -157,8 +157,11 @@ test('--json writes one object a line, with durations in ms as numbers, and no o
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
-  assert.equal(lines.length, 2)
-  const [first, second] = lines
+  assert.deepEqual(
+    lines.map(({ event }) => event),
+    ['start', 'request', 'request', 'end'],
+  )
+  const [, first, second] = lines
   assert.deepEqual(
     [first.event, first.method, first.status, first.cache, first.reason],
     ['request', 'GET', 200, 'miss', 'uri-miss'],
@@ -170,7 +173,7 @@ test('--json writes one object a line, with durations in ms as numbers, and no o
 test('the target that is down gives 502 with a sentence, and the log line says the code', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.end())
   await upstream.stop()
-  const program = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off'])
+  const program = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off', '--hold', '0'])
   const { status, text } = await get(program.url)
   assert.equal(status, 502)
   assert.match(text, /refused the connection on 127\.0\.0\.1:\d+\. Is it running\?/)

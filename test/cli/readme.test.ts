@@ -16,11 +16,25 @@ test('the tables of the README are the program’s own (UPDATE_README=1 npm test
 })
 
 test('every flag that the README mentions is one, and --help has them all', async (t) => {
-  const known = new Set(['--help', '--version', '--backend-only', '--all', '--method', '--tracing', ...Object.keys(options).map((name) => `--${name}`)])
+  const known = new Set([
+    '--help',
+    '--version',
+    '--backend-only',
+    '--all',
+    '--method',
+    '--tracing',
+    ...Object.keys(options).map((name) => `--${name}`),
+  ])
   const others = new Set(['--build'])
   const readme = readFileSync(path, 'utf8')
   const mentioned = [...readme.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)].map(([flag]) => flag)
-  assert.deepEqual([...new Set(mentioned)].filter((flag) => !known.has(flag) && !others.has(flag)), [])
+  assert.deepEqual(
+    [...new Set(mentioned)].filter((flag) => !known.has(flag) && !others.has(flag)),
+    [],
+  )
   const { stdout } = await runProgram(t, ['--help'])
-  assert.deepEqual(Object.keys(options).filter((name) => !stdout.includes(`--${name}`)), [])
+  assert.deepEqual(
+    Object.keys(options).filter((name) => !stdout.includes(`--${name}`)),
+    [],
+  )
 })

@@ -7,6 +7,12 @@ import { judgedTests, type Kind, startSuite } from './suite.ts'
 
 /** The suite sleeps most of its 20 s; much longer means that it hangs. */
 const timeout = 180_000
+/** So many that come out otherwise may be noise and are run again; more are not. */
+const NOISE = 8
+
+/** A slow machine makes responses older and loses tries; it never makes a cache answer that should not have. */
+const mayBeNoise = (outcome: true | string): boolean =>
+  outcome === true || !/Response \d+ comes from cache/.test(outcome)
 
 const judge = async (t: TestContext, options: readonly string[]): Promise<void> => {
   const tests = await judgedTests()
@@ -14,26 +20,28 @@ const judge = async (t: TestContext, options: readonly string[]): Promise<void> 
   const outcomes = await suite.runAll()
   const score = { required: [0, 0], optimal: [0, 0] } satisfies Record<Kind, [number, number]>
   const wrong: string[] = []
+  let again = 0
   for (const { id, kind, name } of tests) {
     const outcome = outcomes.get(id) ?? 'was not run'
     let passed = outcome === true
     if (passed === id in notPassed) {
       // A hundred tests at once, counting in seconds: a busy machine can spoil one. Alone it must come out the same.
-      const again = await suite.runOne(id)
-      if (again.passed === passed) {
+      const alone =
+        mayBeNoise(outcome) && ++again <= NOISE ? await suite.runOne(id) : { passed, dialogue: '' }
+      if (alone.passed === passed) {
         wrong.push(
           passed
             ? `${id} passes: take it off the list in not-passed.ts`
-            : `${id} (${kind}: ${name}) fails: ${outcome}\n${again.dialogue}`,
+            : `${id} (${kind}: ${name}) fails: ${outcome}\n${alone.dialogue}`,
         )
       } else t.diagnostic(`${id} came out differently when run again: ${outcome}`)
-      passed = again.passed
+      passed = alone.passed
     }
     score[kind][1]++
     if (passed) score[kind][0]++
   }
   t.diagnostic(`required ${score.required.join(' of ')}, optimal ${score.optimal.join(' of ')}`)
-  assert.deepEqual(wrong, [], wrong.join('\n'))
+  assert.equal(wrong.length, 0, wrong.join('\n'))
 }
 
 describe('http-cache-tests', { concurrency: true }, () => {

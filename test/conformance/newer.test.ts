@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { formatDate } from '../../src/http/date.ts'
 import { type Ask, type Got, gate, get, raw } from '../support/client.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
+import { startRedis } from '../support/redis.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 
 type Lines = Record<string, string | string[]>
@@ -1073,6 +1074,29 @@ test('a GET that comes after a successful POST is not given an answer that was a
   setTimeout(() => opened.open(), 50)
   assert.deepEqual([(await first).text, (await second).text], ['before', 'after'])
   assert.equal((await get(proxy.url)).text, 'after')
+})
+
+test('an invalidation holds that comes while an older answer is on its way into Redis', async (t) => {
+  const redis = await startRedis(t)
+  let written = 'before'
+  const upstream = await startUpstream(t, (req, res) => {
+    if (req.method === 'POST') {
+      written = 'after'
+      // By then the POST has been answered, and the store is to be told.
+      setTimeout(() => redis.thaw(), 100)
+      res.writeHead(200).end()
+      return
+    }
+    // The lookup is over; what is to be stored will wait.
+    if (req.url === '/x' && written === 'before') redis.freeze()
+    res.writeHead(200, fresh).end(written)
+  })
+  const proxy = await startProxy(t, { target: upstream.url, cache: redis.url, 'cache-timeout': '5s' })
+  do await get(`${proxy.url}/connected`)
+  while (proxy.exchanges.at(-1)?.cache?.status !== 'hit')
+  assert.equal((await get(`${proxy.url}/x`)).text, 'before')
+  await get(`${proxy.url}/x`, { method: 'POST' })
+  assert.equal((await get(`${proxy.url}/x`)).text, 'after')
 })
 
 // --- collapsing (RFC 9111 §4) ---

@@ -41,7 +41,7 @@ const busyProxy = async (t: TestContext): Promise<TestProxy & { metrics: string 
   const proxy = await startProxy(t, {
     target: upstream.url,
     admin: '0',
-    rate: '20/s',
+    rate: '3/m',
     'rate-by': 'header:x-client',
     concurrency: '2',
     trace: 'http://127.0.0.1:9', // nobody there: spans are dropped, and exemplars have their ids all the same
@@ -51,17 +51,18 @@ const busyProxy = async (t: TestContext): Promise<TestProxy & { metrics: string 
   const go = async (): Promise<void> => {
     while (going) {
       round++
-      const ask = (path: string, client = `c${round % 50}`, more = {}) =>
+      // Everyone is a client of its own and far below the limit, but for the greedy one.
+      const ask = (path: string, client = `${round} of ${path}`, more = {}) =>
         get(proxy.url + path, { headers: { 'x-client': client }, ...more }).catch(() => undefined)
       await Promise.all([
         ask('/hit'),
         ask(`/slow?${round}`),
-        ask(`/slow?${round}`, 'other'),
-        ask(`/slow?${round}`, 'third'),
+        ask(`/slow?${round}`, `other ${round}`),
+        ask(`/slow?${round}`, `third ${round}`),
         ask('/private/thing'),
         ask(`/error/${round}`),
         ask(`/broken/${round}`),
-        ask('/upload', 'poster', { method: 'POST', body: 'x'.repeat(200) }),
+        ask('/upload', `poster ${round}`, { method: 'POST', body: 'x'.repeat(200) }),
         ...Array.from({ length: 5 }, () => ask('/hit', 'greedy')),
       ])
     }

@@ -382,6 +382,15 @@ const has = (stored: Stored, [first, last]: Span): boolean => {
 
 const text = (stored: Stored, [first, last]: Span): string => stored.bytes.slice(first, last + 1).join('')
 
+/** The bytes that are asked for; all of them without a range. */
+const wantedOf = (stored: Stored, request: Request): Span | 'unsatisfiable' =>
+  spanOf(stored, request) ?? [0, stored.bytes.length - 1]
+
+const holdsWanted = (stored: Stored, request: Request): boolean => {
+  const wanted = wantedOf(stored, request)
+  return !stored.partial || wanted === 'unsatisfiable' || has(stored, wanted)
+}
+
 /** First and last byte that are there. */
 const extent = (stored: Stored): Span => {
   const there = stored.bytes.flatMap((byte, i) => (byte === undefined ? [] : [i]))
@@ -442,11 +451,11 @@ const answerOf = (stored: Stored, request: Request, now: number): Response => {
       body: text(stored, span),
     }
   }
-  return {
-    status: stored.status,
-    lines: [...without(stored.lines, 'age'), age],
-    body: text(stored, [0, total - 1]),
-  }
+  const lines = [...without(stored.lines, 'age'), age]
+  // RFC 9110 §8.6, §9.3.2: what a GET would say; nothing here is a 204.
+  if (request.method === 'HEAD' && valuesOf(lines, 'content-length').length === 0)
+    lines.push(['Content-Length', String(total)])
+  return { status: stored.status, lines, body: text(stored, [0, total - 1]) }
 }
 
 // The cache
@@ -466,19 +475,10 @@ export class ModelCache {
     const stored = matching[0]
     if (stored === undefined) return { kind: 'ask', how: 'whole', lines: request.lines }
 
-    const span = spanOf(stored, request)
-    const wanted: Span = span === undefined || span === 'unsatisfiable' ? [0, stored.bytes.length - 1] : span
-    if (
-      stored.partial &&
-      !isNotModified(stored, request) &&
-      span !== 'unsatisfiable' &&
-      !has(stored, wanted)
-    ) {
+    if (!holdsWanted(stored, request)) {
       if (request.method === 'HEAD') return { kind: 'ask', how: 'whole', lines: request.lines }
-      return this.#complete(stored, request, span, wanted)
+      return this.#complete(stored, request)
     }
-    if (stored.partial && request.method === 'HEAD' && !isNotModified(stored, request))
-      return { kind: 'ask', how: 'whole', lines: request.lines }
 
     const wishes = ofRequest(request)
     const directives = ofResponse(stored.lines)
@@ -520,13 +520,16 @@ export class ModelCache {
   }
 
   /** RFC 9111 §3.4: ask for what a part lacks, if that is one piece that touches it. */
-  #complete(stored: Stored, request: Request, span: Span | undefined, [first, last]: Span): Verdict {
+  #complete(stored: Stored, request: Request): Verdict {
     const whole: Verdict = { kind: 'ask', how: 'whole', lines: request.lines }
     const etag = only(stored.lines, 'etag')
     if (etag === undefined || !/^"[^"]*"$/.test(etag)) return whole
+    const wanted = wantedOf(stored, request)
+    if (wanted === 'unsatisfiable') return whole
+    const [first, last] = wanted
     // A Range that stands and that we do not read is the upstream's to answer.
-    if (valuesOf(request.lines, 'range').length > 0 && span === undefined && rangeStands(stored, request))
-      return whole
+    const unread = valuesOf(request.lines, 'range').length > 0 && spanOf(stored, request) === undefined
+    if (unread && rangeStands(stored, request)) return whole
     const missing: number[] = []
     for (let i = first; i <= last; i++) if (stored.bytes[i] === undefined) missing.push(i)
     const [from, to] = [missing[0]!, missing.at(-1)!]
@@ -570,7 +573,8 @@ export class ModelCache {
       if (!sameDate(modified, storedModified)) return undefined
     } else if (etag !== undefined) return undefined
     this.#update(stored, request, response, askedAt, cameAt)
-    return answerOf(stored, request, cameAt)
+    // With other validators, If-Range may want the whole of which only a part is there.
+    return holdsWanted(stored, request) ? answerOf(stored, request, cameAt) : undefined
   }
 
   /** RFC 9111 §3.2 */
@@ -651,10 +655,7 @@ export class ModelCache {
     this.#update(union, request, response, askedAt, cameAt)
     settle(union)
     // It may have brought less than was asked for.
-    const span = spanOf(union, request)
-    const wanted: Span = span === undefined || span === 'unsatisfiable' ? [0, bytes.length - 1] : span
-    const enough = isNotModified(union, request) || span === 'unsatisfiable' || has(union, wanted)
-    return enough ? answerOf(union, request, cameAt) : undefined
+    return holdsWanted(union, request) ? answerOf(union, request, cameAt) : undefined
   }
 
   #put(stored: Stored): void {

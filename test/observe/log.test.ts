@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Exchange } from '../../src/core/exchange.ts'
+import { parseFilter } from '../../src/observe/filter.ts'
 import { type RequestLogOptions, requestLog } from '../../src/observe/log.ts'
 import { redactor } from '../../src/observe/redact.ts'
 
@@ -59,6 +60,7 @@ const logged = (exchanges: Exchange[], options: Partial<RequestLogOptions> = {})
     ...options,
   })
   for (const each of exchanges) observer.ended?.(each)
+  observer.flush()
   return text
 }
 
@@ -401,4 +403,125 @@ test('both clocks go on to the next second and back', () => {
     )
     assert.deepEqual(text.match(/:0\d\.\d{3}(?=[ Z])/g), [':01.999', ':02.000', ':01.000'])
   }
+})
+
+test('logfmt has the facts of the JSON line, quoted where a value needs it', () => {
+  const line = logged(
+    [
+      exchange({
+        url: '/a b="c"\x1b?token=x',
+        cache: { status: 'miss', reason: 'vary-miss', detail: 'accept-language' },
+        ended: { status: 502, bytes: 0, error: 'upstream-refused', errorMessage: 'it is "down"\n' },
+      }),
+    ],
+    { format: 'logfmt' },
+  )
+  assert.equal(
+    line,
+    `time=${new Date(NOON + 234).toISOString()} level=error event=request id=1 method=GET ` +
+      'url="/a b=\\"c\\"\\u001b?token=***" host=localhost:8080 status=502 cache=miss reason=vary-miss ' +
+      'detail=accept-language durationMs=11.4 bytes=0 requestBytes=0 client=127.0.0.1 ' +
+      'error=upstream-refused errorMessage="it is \\"down\\"\\n" cause=client\n',
+  )
+  const verbose = logged([exchange({ requestHeaders: ['Authorization', 'x', 'A', 'b c'] })], {
+    format: 'logfmt',
+    verbose: true,
+  })
+  assert.match(verbose, / requestHeaders="\[\[\\"Authorization\\",\\"\*\*\*\\"\],\[\\"A\\",\\"b c\\"\]\]"\n$/)
+})
+
+test('a filter decides what is logged, and may ask for the route', () => {
+  const all = [exchange({ url: '/a/1' }), exchange({ url: '/b', ended: { status: 404 } })]
+  const shown = (filter: string) =>
+    logged(all, { filter: parseFilter(filter), route: ({ url }) => url.replace(/\d+/, ':id') })
+      .split('\n')
+      .flatMap((line) => / (\/\S+)/.exec(line)?.[1] ?? [])
+  assert.deepEqual(shown('status>=400'), ['/b'])
+  assert.deepEqual(shown('route=/a/:id'), ['/a/1'])
+  assert.deepEqual(shown('duration>1s'), [])
+})
+
+const refused = (at = 234, more: Facts = {}): Exchange =>
+  exchange({
+    ...more,
+    ended: { at: NOON + at, status: 502, bytes: 0, error: 'upstream-refused', ...more.ended },
+  })
+const folds = (text: string): string[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) =>
+      (/… .*/.exec(line) ?? / (?:\/\S+) {2,}\d+ {2}\w+/.exec(line))![0].trim().replace(/ {2,}/g, ' '),
+    )
+
+const folding: Array<{ name: string; exchanges: Exchange[]; want: string[] }> = [
+  {
+    name: 'the same failure again and again is one line and a count',
+    exchanges: [refused(), refused(300), refused(400), exchange({ url: '/ok' })],
+    want: ['/api/echo?echo=test 502 ERROR', '… 2 more like it', '/ok 200 PASS'],
+  },
+  {
+    name: 'the count is told at the end too',
+    exchanges: [refused(), refused(300)],
+    want: ['/api/echo?echo=test 502 ERROR', '… 1 more like it'],
+  },
+  {
+    name: 'another failure is a line of its own',
+    exchanges: [refused(), refused(300, { url: '/other' }), refused(400)],
+    want: ['/api/echo?echo=test 502 ERROR', '/other 502 ERROR', '/api/echo?echo=test 502 ERROR'],
+  },
+  {
+    name: 'the same failure after a while is told anew',
+    exchanges: [refused(), refused(20_000)],
+    want: ['/api/echo?echo=test 502 ERROR', '/api/echo?echo=test 502 ERROR'],
+  },
+  {
+    name: 'what did not fail is never folded',
+    exchanges: [
+      exchange({ url: '/x', ended: { status: 404 } }),
+      exchange({ url: '/x', ended: { status: 404 } }),
+    ],
+    want: ['/x 404 PASS', '/x 404 PASS'],
+  },
+]
+for (const { name, exchanges, want } of folding) {
+  test(name, () => assert.deepEqual(folds(logged(exchanges)), want))
+}
+
+test('the count of a failure that goes on is told once nothing more comes', async () => {
+  let text = ''
+  const log = requestLog({
+    format: 'plain',
+    color: 0,
+    slowMs: 500,
+    verbose: false,
+    redact: redactor({ names: [], enabled: true }),
+    width: () => undefined,
+    write: (lines) => {
+      text += lines
+    },
+    clock: { now: () => NOON },
+  })
+  for (let i = 0; i < 13; i++) log.ended?.(refused(234 + i))
+  assert.doesNotMatch(text, /more like it/)
+  // The timer keeps no process up; here the test does.
+  for (let tries = 0; tries < 60 && !text.includes('…'); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  assert.match(text, /\n {13}… 12 more like it\n$/)
+})
+
+test('machine-readable formats and -v fold nothing', () => {
+  for (const options of [{ format: 'json' }, { format: 'logfmt' }, { verbose: true }] as const)
+    assert.equal(logged([refused(), refused(300)], options).match(/upstream-refused/g)?.length, 2)
+})
+
+test('-v draws below the line where the time went, as wide as the window', () => {
+  const facts = { ms: 20, cache: { status: 'miss', reason: 'uri-miss' }, upstream: upstream(16) } as const
+  const text = logged([exchange(facts)], { format: 'pretty', verbose: true, width: () => 80 })
+  const drawn = text.split('\n').slice(1, -1)
+  assert.deepEqual(drawn, [
+    '             GET /api/echo █████████████████████████████████████████████  20.0ms',
+    '             └ GET                  ████████████████████████████████████  16.0ms',
+  ])
+  assert.doesNotMatch(logged([exchange(facts)], { format: 'plain', verbose: true }), /█/)
 })

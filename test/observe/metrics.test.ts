@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { type CacheFacts, type EndFacts, Exchange, type UpstreamFacts } from '../../src/core/exchange.ts'
+import {
+  type CacheFacts,
+  type EndFacts,
+  Exchange,
+  type TraceFacts,
+  type UpstreamFacts,
+} from '../../src/core/exchange.ts'
 import { type Metrics, type MetricsOptions, metrics } from '../../src/observe/metrics.ts'
 import { routes } from '../../src/observe/routes.ts'
 
@@ -19,6 +25,9 @@ interface Shape {
   cache?: CacheFacts
   upstream?: Partial<UpstreamFacts>
   limited?: boolean
+  queuedMs?: number
+  heldMs?: number
+  trace?: TraceFacts
   /** Milliseconds the exchange takes. */
   ms?: number
   end?: Partial<EndFacts>
@@ -39,6 +48,9 @@ const exchangeOf = (shape: Shape): Exchange => {
   })
   exchange.requestBytes = shape.requestBytes ?? 0
   exchange.cache = shape.cache
+  exchange.queuedMs = shape.queuedMs
+  exchange.heldMs = shape.heldMs
+  exchange.trace = shape.trace
   if (shape.upstream !== undefined) {
     exchange.upstream = {
       startedAt: START,
@@ -250,11 +262,16 @@ test('the numbers of the cache, the traces and the log are read at each scrape',
   let evictions = 1
   const of = setUp({
     cacheStats: () => ({ entries: 2, bytes: 300, evictions }),
+    storeState: () => ({ kind: 'redis', up: evictions === 1 }),
     spansDropped: () => 4,
+    spansReceived: () => 6,
     logLinesDropped: () => 5,
   })
   const numbers = async () => [
-    ...(await linesOf(of, 'revproxy_cache_')),
+    ...(await linesOf(of, 'revproxy_cache_entries')),
+    ...(await linesOf(of, 'revproxy_cache_bytes')),
+    ...(await linesOf(of, 'revproxy_cache_evictions')),
+    ...(await linesOf(of, 'revproxy_cache_store_up')),
     ...(await linesOf(of, 'revproxy_trace_')),
     ...(await linesOf(of, 'revproxy_log_')),
     ...(await linesOf(of, 'revproxy_build_')),
@@ -265,10 +282,87 @@ test('the numbers of the cache, the traces and the log are read at each scrape',
     'revproxy_cache_entries 2',
     'revproxy_cache_bytes 300',
     'revproxy_cache_evictions_total 7',
+    'revproxy_cache_store_up{store="redis"} 0',
     'revproxy_trace_spans_dropped_total 4',
+    'revproxy_trace_spans_received_total 6',
     'revproxy_log_lines_dropped_total 5',
     `revproxy_build_info{version="1.2.3",node="${process.versions.node}"} 1`,
   ])
+})
+
+test('the queue, the store and what was collapsed are measured from the facts', async () => {
+  const of = setUp()
+  const cache = { reason: 'uri-miss', lookupAt: START, lookedUpAt: START + 0.2 } as const
+  feed(of, {
+    queuedMs: 40,
+    heldMs: 1500,
+    cache: { ...cache, status: 'miss', storeAt: START + 5, storedAt: START + 7 },
+  })
+  feed(of, { cache: { ...cache, status: 'coalesced', reason: 'collapsed-hit' } })
+  feed(of, { cache: { ...cache, status: 'miss', reason: 'collapsed-failed' } })
+  const sums = async (name: string) =>
+    (await linesOf(of, name)).filter((line) => /_(?:sum|count)\b/.test(line.replace(/\{.*/, '')))
+  assert.deepEqual(await sums('revproxy_queue_duration_seconds'), [
+    'revproxy_queue_duration_seconds_sum 0.04',
+    'revproxy_queue_duration_seconds_count 1',
+  ])
+  assert.deepEqual(await sums('revproxy_hold_duration_seconds'), [
+    'revproxy_hold_duration_seconds_sum 1.5',
+    'revproxy_hold_duration_seconds_count 1',
+  ])
+  const [got, , set, writes] = await sums('revproxy_cache_store_duration_seconds')
+  assert.match(got!, /operation="get"\} 0\.000[56]\d*$/)
+  assert.match(set!, /operation="set"\} 0\.002$/)
+  assert.match(writes!, /operation="set"\} 1$/)
+  assert.deepEqual(await linesOf(of, 'revproxy_collapsed'), [
+    'revproxy_collapsed_requests_total{outcome="shared"} 1',
+    'revproxy_collapsed_requests_total{outcome="failed"} 1',
+  ])
+})
+
+test('in OpenMetrics a bucket names the trace of its latest request, if that was sampled', async () => {
+  const of = setUp()
+  const trace = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8), upstreamSpanId: '1', sampled: true }
+  feed(of, { ms: 7, trace })
+  feed(of, { ms: 400, trace: { ...trace, sampled: false } })
+  const lines = (await of.scrape('application/openmetrics-text')).body.split('\n')
+  assert.deepEqual(
+    lines
+      .filter((line) => line.includes(' # '))
+      .map((line) => line.replace(/^.*?le="([^"]+)".*? (?=\d+ #)/, '$1 ')),
+    [`0.01 1 # {trace_id="${trace.traceId}",span_id="${trace.spanId}"} 0.007 ${(START + 7) / 1000}`],
+  )
+  assert.doesNotMatch((await of.scrape()).body, / # /, "and Prometheus' own format has no such thing")
+})
+
+test('the totals by route are those of the metrics', () => {
+  const of = setUp()
+  feed(of, { url: '/a', ms: 10, cache: { status: 'hit', reason: 'hit' } })
+  feed(of, { url: '/a', ms: 30, cache: { status: 'miss', reason: 'expired' } })
+  feed(of, { url: '/b', end: { status: 502, error: 'upstream-refused' } })
+  const { routes: byRoute, ...totals } = of.totals()
+  assert.deepEqual(totals, {
+    requests: 3,
+    active: 0,
+    failures: 1,
+    rateLimited: 0,
+    upstreamRequests: 0,
+    cache: { hit: 1, stale: 0, revalidated: 0, miss: 1, coalesced: 0, bypass: 0, other: 0 },
+  })
+  assert.deepEqual(
+    byRoute.map(({ route, requests, fromCache, failures, missReasons }) => [
+      route,
+      requests,
+      fromCache,
+      failures,
+      missReasons,
+    ]),
+    [
+      ['/a', 2, 1, 0, { expired: 1 }],
+      ['/b', 1, 0, 1, {}],
+    ],
+  )
+  assert.ok(Math.abs(byRoute[0]!.p99Ms - 30) < 0.4)
 })
 
 test('two metrics side by side share nothing', async () => {
@@ -323,8 +417,8 @@ test('a million random paths, methods and codes leave the number of series bound
   assert.equal(count('revproxy_requests_latency_ms_count'), 101)
   assert.ok(count('http_server_request_duration_seconds_count') <= 1007)
   assert.ok(count('http_client_request_duration_seconds_count') <= 1007)
-  assert.ok(count('revproxy_cache_') <= 12)
-  assert.ok(lines.length < 50_000, `${lines.length} lines`)
+  assert.ok(count('revproxy_cache_results') + count('revproxy_cache_storage') <= 12)
+  assert.ok(lines.length < 60_000, `${lines.length} lines`)
   const total = (name: string) =>
     lines
       .filter((line) => line.startsWith(name))

@@ -237,9 +237,16 @@ const conditionals: readonly AnswerRow[] = [
   {
     rfc: '9111 §4.3.2',
     name: 'a stored part has the tag of the whole',
-    request: ['If-None-Match: "a"'],
+    request: ['If-None-Match: "a"', 'Range: bytes=3-4'],
     response: part,
     want: '304',
+  },
+  {
+    rfc: '9111 §4.3.2',
+    name: 'but it answers only what it could answer otherwise',
+    request: ['If-None-Match: "a"'],
+    response: part,
+    want: 'missing',
   },
 ]
 
@@ -329,6 +336,14 @@ const ranges: readonly AnswerRow[] = [
     rfc: '9110 §15.5.17',
     name: 'of nothing',
     request: ['Range: bytes=0-'],
+    response: [],
+    text: '',
+    want: '416 of bytes */0',
+  },
+  {
+    rfc: '9110 §14.1.2',
+    name: 'the last none of nothing',
+    request: ['Range: bytes=-0'],
     response: [],
     text: '',
     want: '416 of bytes */0',
@@ -613,6 +628,8 @@ table(
 
 interface FieldsRow extends Row<readonly string[]> {
   readonly request?: Lines
+  /** Stored beside the others. */
+  readonly also?: Lines
   readonly age?: number
 }
 
@@ -686,6 +703,14 @@ const fieldRows: readonly FieldsRow[] = [
   {
     rfc: '9110 §15.5.17',
     name: 'a 416 is no representation, and nothing to keep',
+    also: [
+      'CDN-Cache-Control: max-age=60',
+      'Content-Disposition: x',
+      'Content-Encoding: x',
+      'Expires: {60}',
+      'Last-Modified: {-9}',
+      'Pragma: x',
+    ],
     request: ['Range: bytes=5-'],
     want: ['Age: 42', 'Content-Length: 0', 'Content-Range: bytes */5', date, 'Vary: Accept', 'X: y'],
   },
@@ -707,6 +732,40 @@ const fieldRows: readonly FieldsRow[] = [
   },
 ]
 
-table('fields of the answer', fieldRows, ({ request, age = 42 }) =>
-  linesOf(deliver(entryOf(stored), 'GET', marksOf(request), age, ['X', 'y']).headers),
+table('fields of the answer', fieldRows, ({ request, also = [], age = 42 }) =>
+  linesOf(deliver(entryOf([...stored, ...also]), 'GET', marksOf(request), age, ['X', 'y']).headers),
 )
+
+interface LengthRow extends Row<string | undefined> {
+  readonly response: Lines
+  readonly method?: string
+}
+
+const lengths: readonly LengthRow[] = [
+  {
+    rfc: '9110 §9.3.2',
+    name: 'HEAD, of a body whose length the upstream did not say',
+    response: [],
+    want: '5',
+  },
+  {
+    rfc: '9110 §9.3.2',
+    name: 'HEAD, of one whose length it said',
+    response: ['content-length: 5'],
+    want: '5',
+  },
+  { rfc: '9110 §8.6', name: 'HEAD, of a 204, which has none', response: [204], want: undefined },
+  {
+    rfc: '9110 §8.6',
+    name: 'GET: that is for the framing to say',
+    response: [],
+    method: 'GET',
+    want: undefined,
+  },
+]
+
+table('Content-Length', lengths, ({ response, method = 'HEAD' }) => {
+  const { headers } = deliver(entryOf(response), method, marksOf(), 0, [])
+  const at = headers.findIndex((each) => each.toLowerCase() === 'content-length')
+  return at === -1 ? undefined : headers[at + 1]
+})

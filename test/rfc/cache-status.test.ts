@@ -125,6 +125,13 @@ const rows: readonly StatusRow[] = [
   },
   {
     rfc: '9211 §2.7',
+    name: 'a long key',
+    facts: { status: 'hit', reason: 'hit', key: 'a'.repeat(1000) },
+    how: 'full',
+    want: `revproxy; hit; key="${'a'.repeat(1000)}"; detail="hit"`,
+  },
+  {
+    rfc: '9211 §2.7',
     name: 'a key beyond all measure is left out',
     facts: { status: 'hit', reason: 'hit', key: 'a'.repeat(1001) },
     how: 'full',

@@ -180,3 +180,43 @@ table('what CDN-Cache-Control says', targeted, ({ text }) => {
   const directives = parseTargeted(text)
   return directives === undefined ? absent : Object.fromEntries(directives)
 })
+
+table(
+  'fields that a response cannot be used without',
+  [
+    {
+      rfc: '9111 §5.2.2.4',
+      name: 'to withhold one is to withhold the response',
+      want: [
+        'age',
+        'cache-control',
+        'cdn-cache-control',
+        'content-encoding',
+        'content-length',
+        'content-range',
+        'content-type',
+        'date',
+        'expires',
+        'vary',
+      ],
+    },
+  ],
+  () =>
+    [
+      'age',
+      'cache-control',
+      'cdn-cache-control',
+      'content-encoding',
+      'content-language',
+      'content-length',
+      'content-location',
+      'content-range',
+      'content-type',
+      'date',
+      'etag',
+      'expires',
+      'last-modified',
+      'set-cookie',
+      'vary',
+    ].filter((name) => namedFields(parseCacheControl(`no-cache="x-foo, ${name}"`), 'no-cache') === undefined),
+)

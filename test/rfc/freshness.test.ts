@@ -158,6 +158,12 @@ const lifetimes: readonly LifetimeRow[] = [
   { rfc: '9111 §4.2.2', name: 'changed after Date', response: ['Last-Modified: {10}'], want: '0 none' },
   {
     rfc: '9111 §4.2.2',
+    name: 'changed at Date',
+    response: ['Last-Modified: {0}'],
+    want: '0 none',
+  },
+  {
+    rfc: '9111 §4.2.2',
     name: 'Last-Modified that is no date',
     response: ['Last-Modified: yesterday'],
     want: '0 none',
@@ -248,6 +254,7 @@ const ages: readonly AgeRow[] = [
   },
   { rfc: '9111 §4.2.3', name: 'and where there is no Age', response: [], delay: 7, at: 0, want: 7 },
   { rfc: '9111 §4.2.3', name: 'Date in the past is an age', response: ['Date: {-50}'], at: 30, want: 80 },
+  { rfc: '9111 §4.2.3', name: 'Date a second ago is a second', response: ['Date: {-1}'], at: 0, want: 1 },
   {
     rfc: '9111 §4.2.3',
     name: 'the larger of both counts, Date',

@@ -476,6 +476,13 @@ const steps: readonly StepsRow[] = [
     ],
   },
   {
+    rfc: '9111 §5.2.2.4',
+    name: 'no-cache',
+    response: ['Cache-Control: max-age=60, no-cache'],
+    at: 10,
+    want: ['- stored response is not no-cache (RFC 9111 §5.2.2.4): max-age=60, no-cache'],
+  },
+  {
     rfc: '5861 §3',
     name: 'too stale for both windows',
     request: ['Cache-Control: max-stale=35'],
@@ -674,4 +681,65 @@ table(
   'statuses that are a failure',
   [{ rfc: '5861 §4', name: 'these four', want: [500, 502, 503, 504] }],
   () => Array.from({ length: 500 }, (_, i) => i + 100).filter(isFailureStatus),
+)
+
+interface DetailRow extends Row<string | undefined> {
+  readonly request?: Lines
+  readonly response: Lines
+  readonly at: number
+}
+
+const details: readonly DetailRow[] = [
+  { rfc: '9111 §4.2', name: 'by how much it expired', response: [minute], at: 65.25, want: 'by 5.3 s' },
+  {
+    rfc: '9111 §4.2',
+    name: 'nothing said how long it is fresh',
+    response: ['ETag: "a"'],
+    at: 5,
+    want: 'no freshness given',
+  },
+  {
+    rfc: '9111 §5.2.2.10',
+    name: 'which directive forbids it',
+    response: ['Cache-Control: s-maxage=60'],
+    at: 70,
+    want: 's-maxage, stale for 10 s',
+  },
+  { rfc: '5861 §3', name: 'how stale it is served', response: [swr], at: 70, want: 'stale for 10 s' },
+  {
+    rfc: '9111 §5.2.1.1',
+    name: 'what the client wants',
+    request: ['Cache-Control: max-age=5'],
+    response: [minute],
+    at: 10,
+    want: 'age 10 s, max-age=5',
+  },
+  {
+    rfc: '9111 §5.2.1.3',
+    name: 'how fresh it is',
+    request: ['Cache-Control: min-fresh=30'],
+    response: [minute],
+    at: 40,
+    want: 'fresh for 20 s, min-fresh=30',
+  },
+  {
+    rfc: '9111 §5.2.2.4',
+    name: 'no-cache needs no more words',
+    response: ['Cache-Control: no-cache'],
+    at: 1,
+    want: undefined,
+  },
+]
+
+// As in a shared cache, which is what is meant when nothing is said.
+table(
+  'the detail',
+  details,
+  ({ request, response, at }) => decide(entryOf(response), wishesOf(request), T0 + at * 1000).detail,
+)
+
+table(
+  'when the upstream fails, in a shared cache',
+  [{ rfc: '9111 §5.2.2.8', name: 'proxy-revalidate forbids', want: false }],
+  () => standsInOnError(entryOf([`${sie}, proxy-revalidate`]), wishesOf(), T0 + 61_000, 'unreachable'),
 )

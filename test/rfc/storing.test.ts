@@ -102,6 +102,20 @@ const rows: readonly StoringRow[] = [
     want: 'stored',
   },
 
+  {
+    rfc: '9111 §3',
+    name: 'nothing said, in the cache of a single user',
+    response: [201, 'ETag: "a"'],
+    rules: { shared: false },
+    want: 'status-uncacheable',
+  },
+  {
+    rfc: '9110 §9.3.3',
+    name: 'a POST that was redirected',
+    method: 'POST',
+    response: [300, fresh, 'Content-Location: /'],
+    want: 'method',
+  },
   // §5.2.2.5, §5.2.1.5
   {
     rfc: '9111 §5.2.2.5',
@@ -323,6 +337,12 @@ const rows: readonly StoringRow[] = [
   // §3.3, RFC 9110 §14
   { rfc: '9111 §3.3', name: 'a part', response: [206, fresh, 'Content-Range: bytes 0-4/10'], want: 'stored' },
   {
+    rfc: '9110 §14.4',
+    name: 'a part of one byte',
+    response: [206, fresh, 'Content-Range: bytes 3-3/10'],
+    want: 'stored',
+  },
+  {
     rfc: '9111 §3.3',
     name: 'a part of something of unknown length',
     response: [206, fresh, 'Content-Range: bytes 0-4/*'],
@@ -472,6 +492,30 @@ const forceRows: readonly StoringRow[] = [
     want: 'no-store',
   },
   { rfc: '9111 §3', name: 'too large is not', response: ['Content-Length: 1001'], want: 'too-large' },
+  {
+    rfc: '9111 §3',
+    name: 'a redirect with no-store is not',
+    response: [300, 'Cache-Control: no-store'],
+    want: 'no-store',
+  },
+  {
+    rfc: '9111 §3',
+    name: 'a part is not',
+    response: [206, 'Cache-Control: no-store', 'Content-Range: bytes 0-4/10'],
+    want: 'no-store',
+  },
+  {
+    rfc: '9111 §3',
+    name: 'an endless stream is not',
+    response: ['Content-Type: text/event-stream'],
+    want: 'streaming',
+  },
+  {
+    rfc: '9111 §4.1',
+    name: 'what varies by the address of the client is not',
+    response: ['Vary: Forwarded'],
+    want: 'vary-star',
+  },
 ]
 
 table('stored or not, forced', forceRows, ({ request, response, rules }) => {
@@ -520,8 +564,33 @@ const fieldRows: readonly FieldsRow[] = [
   {
     rfc: '9110 §7.6.1',
     name: 'unless it is meant for all',
-    response: ['Connection: Age, Cache-Control', 'Age: 1', fresh],
-    want: ['Age: 1', fresh],
+    response: [
+      'Connection: Age, Cache-Control, CDN-Cache-Control, Content-Encoding, Content-Length, Content-Range, Content-Type, Date, Expires, Set-Cookie, Vary',
+      'Age: 1',
+      'Cache-Control: a',
+      'CDN-Cache-Control: a',
+      'Content-Encoding: a',
+      'Content-Length: 1',
+      'Content-Range: a',
+      'Content-Type: a',
+      'Date: a',
+      'Expires: a',
+      'Set-Cookie: a',
+      'Vary: a',
+    ],
+    want: [
+      'Age: 1',
+      'CDN-Cache-Control: a',
+      'Cache-Control: a',
+      'Content-Encoding: a',
+      'Content-Length: 1',
+      'Content-Range: a',
+      'Content-Type: a',
+      'Date: a',
+      'Expires: a',
+      'Set-Cookie: a',
+      'Vary: a',
+    ],
   },
   {
     rfc: '9111 §3.1',

@@ -67,6 +67,12 @@ const dictionaries: ReadonlyArray<Text<Record<string, unknown> | undefined>> = [
   { rfc: '9651 §4.2.1.2', name: 'an Inner List that does not end', text: 'a=(b', want: undefined },
   { rfc: '9651 §4.2.3.2', name: 'parameters', text: 'a=1;b;c=2; d="e", f', want: { a: 1, f: true } },
   { rfc: '9651 §4.2.3.2', name: 'parameters of a key without a value', text: 'a;b=1', want: { a: true } },
+  {
+    rfc: '9651 §4.2.3.2',
+    name: 'a parameter with an equals sign and no value',
+    text: 'a=1;b=',
+    want: undefined,
+  },
   { rfc: '9651 §4.2.3.2', name: 'a space before a parameter', text: 'a=1 ;b', want: undefined },
   { rfc: '9651 §4.2.3', name: 'an equals sign without a value', text: 'a=', want: undefined },
 ]

@@ -189,6 +189,27 @@ const speaks: readonly SpeaksRow[] = [
     stored: ['Last-Modified: {-9}'],
     want: true,
   },
+  {
+    rfc: '9111 §4.3.4',
+    name: 'the same text that is no date',
+    notModified: ['Last-Modified: then'],
+    stored: ['Last-Modified: then'],
+    want: true,
+  },
+  {
+    rfc: '9111 §4.3.4',
+    name: 'a text that is no date for another',
+    notModified: ['Last-Modified: then'],
+    stored: ['Last-Modified: now'],
+    want: false,
+  },
+  {
+    rfc: '9111 §4.3.4',
+    name: 'a text that is no date for a date',
+    notModified: ['Last-Modified: then'],
+    stored: ['Last-Modified: {-9}'],
+    want: false,
+  },
 ]
 
 table('a 304 speaks of what is stored', speaks, ({ notModified, stored }) =>

@@ -299,3 +299,58 @@ table(
       fieldsOf(['A: 1', 'C: 2']),
     ),
 )
+
+table(
+  'fields that are no lists',
+  [
+    {
+      rfc: '9110 §5.5',
+      name: 'a space behind a comma tells in these',
+      want: [
+        'authorization',
+        'cookie',
+        'from',
+        'host',
+        'if-range',
+        'origin',
+        'range',
+        'referer',
+        'user-agent',
+      ],
+    },
+  ],
+  () =>
+    [
+      'accept',
+      'accept-encoding',
+      'authorization',
+      'cookie',
+      'from',
+      'host',
+      'if-range',
+      'origin',
+      'range',
+      'referer',
+      'user-agent',
+      'x-foo',
+    ].filter((name) => differingField(selectionOf([name, 'a,b'], [name]), [name, 'a, b']) !== undefined),
+)
+
+table(
+  'the value that is shown of a list',
+  [
+    {
+      rfc: '9110 §12.5.4',
+      name: 'heaviest first, weights of 1 left out',
+      text: 'fr;q=0.5,EN , de;q=1',
+      want: 'de,en,fr;q=0.5',
+    },
+    {
+      rfc: '9110 §12.5.4',
+      name: 'equal weights by the alphabet',
+      text: 'b;q=0.5, c;q=0.5, a;q=0.5',
+      want: 'a;q=0.5,b;q=0.5,c;q=0.5',
+    },
+  ],
+  ({ text }) => selectionOf(['Accept-Language', text], ['accept-language'])[1],
+)

@@ -301,6 +301,7 @@ test('the upstream gets exactly the prepared fields and the exact path', async (
       'X-Forwarded-For: 192.0.2.9',
       'X-Forwarded-Proto: http',
       'X-Forwarded-Host: front.example',
+      'X-Real-IP: 192.0.2.9',
       'Forwarded: for=192.0.2.9;host=front.example;proto=http',
       'Connection: Upgrade',
       'Upgrade: websocket',

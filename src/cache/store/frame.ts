@@ -39,7 +39,7 @@ export const encodeFrame = (key: string, slot: Slot): Buffer => {
 const nulled = (selection: StoredParts['selection']): Array<string | null> =>
   selection.map((value) => value ?? null)
 
-const frame = (kind: number, guard: number, head: object, body = EMPTY): Buffer => {
+const frame = (kind: number, guard: number, head: object, body: Buffer = EMPTY): Buffer => {
   const json = Buffer.from(JSON.stringify({ ...head, bodyBytes: body.length }))
   const preamble = Buffer.alloc(PREAMBLE_BYTES)
   preamble.write('RP', 'latin1')

@@ -1,8 +1,12 @@
-/** The store in this process: keyv over an LRU that is bounded in bytes. Slots are kept as they are, not serialised. */
+/**
+ * The store in this process: keyv over an LRU that is bounded in bytes, and that counts fields, keys and its own maps.
+ * What was asked for lately is kept as it is, not serialised; the rest is packed.
+ */
 import Keyv from 'keyv'
 import { LRUCache } from 'lru-cache'
 import type { Reason } from '../../core/reasons.ts'
 import { Entry } from '../entry.ts'
+import { type Packed, pack, packedBodyBytes, unpack } from './packed.ts'
 import { Index, type Put, type Slot, type Standing, type Store, Tombstone } from './store.ts'
 
 /** A slot on its way in, and what became of it: keyv's own answer is only yes or no. */
@@ -17,50 +21,111 @@ class Coming {
   }
 }
 
-/** What is kept under a key. */
-interface Kept {
-  readonly value: Slot
-  /** By the system's clock, as keyv has it. */
-  readonly expires: number | undefined
-  readonly guard: number
-}
-
 /** What keyv hands to an adapter when it does not serialise. */
 interface Given {
   readonly value: Coming
   readonly expires?: number
 }
 
-/**
- * Costs that were measured on Node 20 (heap and buffers over 50,000 entries): of a key in the maps of the LRU, of an
- * Entry with its parts, of a string beyond its characters with its place in an array, of a body beyond its bytes.
- */
-const KEY_BYTES = 250
-const ENTRY_BYTES = 420
-const TEXT_BYTES = 28
-const BODY_BYTES = 230
-const VARIANT_BYTES = 160
+/** What is kept under a key. */
+class Kept {
+  /** By the system's clock, as keyv has it. */
+  readonly expires: number | undefined
+  readonly guard: number
+  #slot: Slot | undefined
+  #packed: Packed | undefined
 
-const textBytes = (texts: ReadonlyArray<string | undefined>): number => {
+  constructor(slot: Slot, expires: number | undefined, guard: number) {
+    this.#slot = slot
+    this.expires = expires
+    this.guard = guard
+  }
+
+  /** The slot; unpacked for good if need be. */
+  get value(): Slot {
+    this.#slot ??= unpack(this.#packed!)
+    return this.#slot
+  }
+
+  get isPacked(): boolean {
+    return this.#slot === undefined
+  }
+
+  pack(): void {
+    if (this.#slot instanceof Tombstone || this.#slot === undefined) return
+    // Nothing of it changes but how often it was served.
+    if (this.#packed === undefined) this.#packed = pack(this.#slot)
+    else if (this.#slot instanceof Entry) this.#packed = { ...this.#packed, hits: this.#slot.hits }
+    this.#slot = undefined
+  }
+
+  /** What there is to look at; it stays packed. */
+  standing(): Standing {
+    const { guard } = this
+    if (this.#slot === undefined) {
+      const packed = this.#packed!
+      return {
+        slot: unpack(packed, true),
+        bodyBytes: packed.kind === 'entry' ? packedBodyBytes(packed) : 0,
+        guard,
+      }
+    }
+    if (!(this.#slot instanceof Entry)) return { slot: this.#slot, bodyBytes: 0, guard }
+    const slot = new Entry({ ...this.#slot.parts, body: EMPTY })
+    slot.hits = this.#slot.hits
+    return { slot, bodyBytes: this.#slot.body.length, guard }
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * Costs that were measured on Node 20, over 50,000 entries: of a key in the maps of the LRU with a packed slot, of a
+ * text or a number in a JSON head; and as objects, of an Entry with what is read off it once, of a string beyond its
+ * characters with its place in an array.
+ */
+const KEY_BYTES = 600
+const HEAD_BYTES = 160
+const HEAD_TEXT_BYTES = 4
+const VARIANT_BYTES = 100
+const OBJECT_BYTES = 760
+const OBJECT_TEXT_BYTES = 20
+
+const textBytes = (texts: ReadonlyArray<string | undefined>, each: number): number => {
   let bytes = 0
-  for (const text of texts) bytes += text === undefined ? 8 : text.length + TEXT_BYTES
+  for (const text of texts) bytes += (text === undefined ? 0 : text.length) + each
   return bytes
 }
 
-/** Bytes in memory of what is kept under a key: fields, keys and the maps' own share counted. */
-const sizeOf = ({ value }: { readonly value: Slot }, key: string): number => {
+/** Bytes of a slot when it is packed, its key and the maps' own share counted. */
+const sizeOf = (slot: Slot, key: string): number => {
   const own = key.length + KEY_BYTES
-  if (value instanceof Entry) {
-    const { fields, selection, url, body } = value.parts
-    return own + ENTRY_BYTES + textBytes(fields) + textBytes(selection) + url.length + BODY_BYTES + body.length
+  if (slot instanceof Entry) {
+    const { fields, selection, url, body } = slot.parts
+    const texts = textBytes(fields, HEAD_TEXT_BYTES) + textBytes(selection, HEAD_TEXT_BYTES)
+    // A view holds all of the memory that it is a part of.
+    return own + HEAD_BYTES + texts + url.length + body.buffer.byteLength
   }
-  if (value instanceof Index) {
-    let bytes = own
-    for (const variant of value.variants)
-      bytes += VARIANT_BYTES + variant.key.length + textBytes(variant.selection)
-    return bytes
-  }
-  return own
+  if (!(slot instanceof Index)) return own
+  let bytes = own
+  for (const { key: filed, selection } of slot.variants)
+    bytes += VARIANT_BYTES + filed.length + textBytes(selection, HEAD_TEXT_BYTES)
+  return bytes
+}
+
+/** Bytes that a slot takes beyond that while it is not packed. */
+const looseSizeOf = (slot: Slot): number => {
+  if (slot instanceof Entry)
+    return (
+      OBJECT_BYTES +
+      textBytes(slot.fields, OBJECT_TEXT_BYTES) +
+      textBytes(slot.parts.selection, OBJECT_TEXT_BYTES)
+    )
+  if (!(slot instanceof Index)) return OBJECT_BYTES
+  let bytes = OBJECT_BYTES
+  for (const { key, selection } of slot.variants)
+    bytes += OBJECT_BYTES / 4 + key.length + textBytes(selection, OBJECT_TEXT_BYTES)
+  return bytes
 }
 
 /** A body may be a view of much more memory than its own bytes, which it would hold. */
@@ -76,6 +141,9 @@ const compact = (slot: Slot): Slot => {
 /** Why keys were dropped is remembered for so many of them, and for so many characters of keys. */
 const REMEMBERED = 10_000
 const REMEMBERED_CHARACTERS = 4 * 1024 * 1024
+/** Share of the whole for what is not packed, and the most that it may be. */
+const LOOSE_SHARE = 1 / 8
+const MOST_LOOSE_BYTES = 16 * 1024 * 1024
 
 /** keyv's own Map never evicts; this does, least recently used first. */
 class LruAdapter {
@@ -88,23 +156,38 @@ class LruAdapter {
     sizeCalculation: (_reason, key) => key.length + 1,
   })
   readonly lru: LRUCache<string, Kept>
+  /** What is not packed. */
+  readonly #loose: LRUCache<string, Kept>
   readonly #maxBytes: number
 
   constructor(maxBytes: number) {
-    this.#maxBytes = Math.max(1, Math.floor(maxBytes))
+    const looseBytes = Math.min(MOST_LOOSE_BYTES, Math.floor(maxBytes * LOOSE_SHARE))
+    this.#maxBytes = Math.max(1, Math.floor(maxBytes) - looseBytes)
     this.lru = new LRUCache<string, Kept>({
       maxSize: this.#maxBytes,
-      sizeCalculation: sizeOf,
       dispose: (_kept, key, reason) => {
+        if (reason !== 'set') this.#loose.delete(key)
         if (reason !== 'evict') return
         this.evictions++
         this.dropped.set(key, 'evicted-size')
       },
     })
+    this.#loose = new LRUCache<string, Kept>({
+      maxSize: Math.max(1, looseBytes),
+      dispose: (kept, _key, reason) => {
+        if (reason === 'evict') kept.pack()
+      },
+    })
+  }
+
+  get bytes(): number {
+    return this.lru.calculatedSize + this.#loose.calculatedSize
   }
 
   get(key: string): Kept | undefined {
-    return this.#fresh(key, this.lru.get(key))
+    const kept = this.#fresh(key, this.lru.get(key))
+    if (kept !== undefined && (kept.isPacked || this.#loose.get(key) === undefined)) this.#loosen(key, kept)
+    return kept
   }
 
   peek(key: string): Kept | undefined {
@@ -113,9 +196,20 @@ class LruAdapter {
 
   #fresh(key: string, kept: Kept | undefined): Kept | undefined {
     if (kept?.expires === undefined || Date.now() <= kept.expires) return kept
+    const wasStored = kept.isPacked || !(kept.value instanceof Tombstone)
     this.lru.delete(key)
-    if (!(kept.value instanceof Tombstone)) this.dropped.set(key, 'evicted-age')
+    if (wasStored) this.dropped.set(key, 'evicted-age')
     return undefined
+  }
+
+  /** Keeps it as objects for a while, and packs what was not asked for for the longest time. */
+  #loosen(key: string, kept: Kept): void {
+    const slot = kept.value
+    if (slot instanceof Tombstone) return
+    const size = looseSizeOf(slot)
+    if (size <= this.#loose.maxSize) this.#loose.set(key, kept, { size })
+    // Too large to be kept so at all; whoever asked has the slot by now.
+    else queueMicrotask(() => kept.pack())
   }
 
   set(key: string, { value: coming, expires }: Given): boolean {
@@ -126,9 +220,10 @@ class LruAdapter {
       return false
     }
     const { slot } = coming
-    const replaced = before?.value instanceof Index ? before.value : undefined
-    const kept = { value: slot, expires, guard: slot instanceof Tombstone ? Math.max(guard, slot.at) : guard }
-    if (sizeOf(kept, key) > this.#maxBytes) {
+    const stood = before?.standing().slot
+    const replaced = stood instanceof Index ? stood : undefined
+    const size = sizeOf(slot, key)
+    if (size > this.#maxBytes) {
       // lru-cache would leave it out and say nothing; an older one must not stay in its place.
       this.lru.delete(key)
       this.dropped.set(key, 'evicted-size')
@@ -137,7 +232,10 @@ class LruAdapter {
     }
     coming.put = { kept: 'stored', replaced }
     this.dropped.delete(key)
-    this.lru.set(key, kept)
+    const kept = new Kept(slot, expires, slot instanceof Tombstone ? Math.max(guard, slot.at) : guard)
+    this.#loose.delete(key)
+    this.lru.set(key, kept, { size })
+    this.#loosen(key, kept)
     return true
   }
 
@@ -149,15 +247,6 @@ class LruAdapter {
     this.lru.clear()
     this.dropped.clear()
   }
-}
-
-const EMPTY = Buffer.alloc(0)
-
-const standing = ({ value, guard }: Kept): Standing => {
-  if (!(value instanceof Entry)) return { slot: value, bodyBytes: 0, guard }
-  const slot = new Entry({ ...value.parts, body: EMPTY })
-  slot.hits = value.hits
-  return { slot, bodyBytes: value.body.length, guard }
 }
 
 /** A store of at most so many bytes. */
@@ -172,8 +261,7 @@ export const memoryStore = (maxBytes: number): Store => {
     timeoutMs: Number.POSITIVE_INFINITY,
     get: (key) => keyv.get(key) as Promise<Slot | undefined>,
     async peek(key) {
-      const kept = adapter.peek(key)
-      return kept === undefined ? undefined : standing(kept)
+      return adapter.peek(key)?.standing()
     },
     async set(key, slot, keepMs, askedAt = Number.POSITIVE_INFINITY) {
       const coming = new Coming(compact(slot), askedAt)
@@ -194,11 +282,7 @@ export const memoryStore = (maxBytes: number): Store => {
       }
       for (const key of all) if (key.startsWith(prefix) && adapter.peek(key) !== undefined) yield key
     },
-    stats: () => ({
-      entries: adapter.lru.size,
-      bytes: adapter.lru.calculatedSize,
-      evictions: adapter.evictions,
-    }),
+    stats: () => ({ entries: adapter.lru.size, bytes: adapter.bytes, evictions: adapter.evictions }),
     async close() {
       adapter.clear()
     },

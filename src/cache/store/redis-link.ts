@@ -8,12 +8,12 @@
  */
 import { createClient, createCluster, ErrorReply, RESP_TYPES } from '@redis/client'
 import { clusterSlot } from './cluster-slot.ts'
-import { messageOf, RedisNode, within } from './redis-node.ts'
+import { within } from './deadline.ts'
+import { messageOf, RedisNode, SILENCE_MS } from './redis-node.ts'
 import { StoreError } from './store.ts'
 
-/** How long a connection may take, and how long it may be silent; it is asked more often than that. */
+/** How long a connection may take. When nothing else goes over it, it is asked for a sign of life. */
 const CONNECT_MS = 2000
-const SILENCE_MS = 5000
 const PING_MS = 2000
 const LONGEST_RETRY_MS = 500
 /** Calls that wait for a reply; more are refused by node-redis. */
@@ -33,7 +33,7 @@ export interface LinkOptions {
 
 const buffers = { [RESP_TYPES.BLOB_STRING]: Buffer }
 
-const clientOptions = (closing: AbortSignal) => ({
+const clientOptions = () => ({
   disableOfflineQueue: true,
   pingInterval: PING_MS,
   commandsQueueMaxLength: MAX_WAITING,
@@ -41,17 +41,15 @@ const clientOptions = (closing: AbortSignal) => ({
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENCE_MS,
     reconnectStrategy: (retries: number) => Math.min(LONGEST_RETRY_MS, 50 * 2 ** retries),
-    // node-redis forgets a socket that is still being connected when it is told to end.
-    signal: closing,
   },
 })
 
-const singleClient = (url: string, closing: AbortSignal) => createClient({ url, ...clientOptions(closing) })
+const singleClient = (url: string) => createClient({ url, ...clientOptions() })
 
-const clusterClient = (urls: readonly string[], closing: AbortSignal) => {
+const clusterClient = (urls: readonly string[]) => {
   // What the URLs say concerns their nodes only; the others of the cluster are known by address.
   const { username, password, protocol } = new URL(urls[0]!)
-  const { socket, ...rest } = clientOptions(closing)
+  const { socket, ...rest } = clientOptions()
   return createCluster({
     rootNodes: urls.map((url) => ({ url })),
     defaults: {
@@ -99,7 +97,6 @@ class Troubles {
 
 export class RedisLink {
   readonly #options: LinkOptions
-  readonly #closing = new AbortController()
   readonly #troubles: Troubles
   readonly #refusedAt = { read: 0, write: 0 }
   #cluster: Cluster | undefined
@@ -107,6 +104,7 @@ export class RedisLink {
   #bytes: BytesClient
   #nodes = new Map<string, RedisNode>()
   #renewing: NodeJS.Timeout | undefined
+  #closed = false
 
   /** Connects in the background. */
   constructor(options: LinkOptions) {
@@ -115,7 +113,7 @@ export class RedisLink {
       if (!this.closed) options.onState(error)
     })
     if (options.urls.length === 1) {
-      this.#single = singleClient(options.urls[0]!, this.#closing.signal)
+      this.#single = singleClient(options.urls[0]!)
       this.#bytes = bytesOf(this.#single)
       this.#startSingle(this.#single)
     } else {
@@ -126,7 +124,7 @@ export class RedisLink {
   }
 
   get closed(): boolean {
-    return this.#closing.signal.aborted
+    return this.#closed
   }
 
   /** Values are bytes; it may be another one after a failover. */
@@ -184,11 +182,11 @@ export class RedisLink {
   /** Ends all connections at once; nothing is told any more. */
   close(): void {
     if (this.closed) return
+    this.#closed = true
     clearInterval(this.#renewing)
     for (const node of this.#nodes.values()) node.stop()
     if (this.#single !== undefined) destroy(this.#single)
     if (this.#cluster !== undefined) destroyCluster(this.#cluster)
-    this.#closing.abort()
   }
 
   #accepted(kind: 'read' | 'write'): void {
@@ -205,20 +203,23 @@ export class RedisLink {
     this.#nodes.set('', node)
     client.on('error', (error: unknown) => node.failed(error))
     client.on('ready', () => node.ready())
+    client.on('connect', () => {
+      // It forgets a socket that is still being connected when it is told to end; that one ends by its silence.
+      if (this.closed) client.unref()
+    })
     client.connect().catch(() => {
       // Each failure was emitted; it goes on by itself until it is destroyed.
     })
   }
 
   #startCluster(): Cluster {
-    const cluster = clusterClient(this.#options.urls, this.#closing.signal)
+    const cluster = clusterClient(this.#options.urls)
     const nodeAt = ({ host, port }: { host: string; port: number }): RedisNode | undefined => {
       const master = cluster.nodeByAddress.get(`${host}:${port}`)
       return master === undefined || cluster !== this.#cluster ? undefined : this.#node(master as Master)
     }
     cluster.on('error', (error: unknown) => {
-      if (cluster === this.#cluster && this.#nodes.size === 0)
-        this.#troubles.set('cluster', messageOf(error))
+      if (cluster === this.#cluster && this.#nodes.size === 0) this.#troubles.set('cluster', messageOf(error))
     })
     cluster.on('node-error', (error: unknown, address: { host: string; port: number }) => {
       nodeAt(address)?.failed(error)
@@ -266,7 +267,7 @@ export class RedisLink {
   #renewWhereLost(): void {
     const lost = [...this.#nodes.values()].some((node) => node.downMs >= FAILOVER_MS)
     if (!lost || this.closed) return
-    const next = clusterClient(this.#options.urls, this.#closing.signal)
+    const next = clusterClient(this.#options.urls)
     let settled = false
     const settle = (works: boolean): void => {
       if (settled) return
@@ -309,8 +310,9 @@ export class RedisLink {
   }
 }
 
-const destroy = (client: { destroy(): void }): void => {
+const destroy = (client: { destroy(): void; unref?(): void }): void => {
   try {
+    client.unref?.()
     client.destroy()
   } catch {
     // It was closed already, or never open.
@@ -319,6 +321,7 @@ const destroy = (client: { destroy(): void }): void => {
 
 /** Its own destroy stops at the first node that is closed already. */
 const destroyCluster = (cluster: Cluster): void => {
-  for (const { client } of [...cluster.masters, ...cluster.replicas]) if (client !== undefined) destroy(client)
+  for (const { client } of [...cluster.masters, ...cluster.replicas])
+    if (client !== undefined) destroy(client)
   destroy(cluster)
 }

@@ -7,6 +7,7 @@
  * - Bytes that are no RESP leave replies out of step with calls: then the connection is made anew.
  */
 import { ErrorReply } from '@redis/client'
+import { within } from './deadline.ts'
 import { StoreError } from './store.ts'
 
 /** What is needed of a node-redis client. */
@@ -19,37 +20,10 @@ export interface NodeClient {
 
 /** How long between two looks at a connection that is not up. */
 const PROBE_MS = 200
+/** A PING that is not answered for that long never will be. */
+export const SILENCE_MS = 5000
 /** Missed deadlines in a row that count as being away. */
 const PATIENCE = 3
-
-/** `work`, or a StoreError when it takes longer. */
-export const within = <T>(ms: number, work: Promise<T>): Promise<T> => {
-  if (ms === Number.POSITIVE_INFINITY) return work
-  return new Promise((resolve, reject) => {
-    let immediate: NodeJS.Immediate | undefined
-    const timer = setTimeout(
-      () => {
-        // After this thread was busy, timers run before replies are read that came long ago: one more turn for those.
-        immediate = setImmediate(() => reject(new StoreError('too-slow-store')))
-      },
-      Math.max(0, ms),
-    )
-    const settle = (): void => {
-      clearTimeout(timer)
-      clearImmediate(immediate)
-    }
-    work.then(
-      (value) => {
-        settle()
-        resolve(value)
-      },
-      (error: unknown) => {
-        settle()
-        reject(error)
-      },
-    )
-  })
-}
 
 /** The sentence in whatever was thrown; an AggregateError of node's dialling has its own in its parts. */
 export const messageOf = (error: unknown): string => {
@@ -71,6 +45,7 @@ export class RedisNode {
   #downSince = performance.now()
   #probing: NodeJS.Timeout | undefined
   #asked = false
+  #askedAt = 0
   #stopped = false
 
   constructor(
@@ -97,12 +72,11 @@ export class RedisNode {
   /** The connection said `error`. */
   failed(error: unknown): void {
     const client = this.#client()
-    // An error reply (to a PING of the client itself) leaves the connection as it is.
-    if (error instanceof ErrorReply) return
-    if (client?.isReady === true && !this.#stopped) {
+    if (client?.isReady === true) {
+      // An error reply to a PING of the client itself leaves the connection as it is.
+      if (error instanceof ErrorReply) return
       // Not the socket's error: the decoder's. Whatever comes next on this connection answers nobody knows what.
-      client.destroy()
-      client.connect().catch(() => {})
+      this.#connectAnew(client)
     }
     this.#down(messageOf(error))
   }
@@ -118,7 +92,11 @@ export class RedisNode {
   }
 
   late(): void {
-    if (++this.#missed >= PATIENCE) this.#down('no answer in time')
+    // Large answers may be the cause; it is told only when a PING is late too.
+    if (++this.#missed >= PATIENCE && this.#up) {
+      this.#leave()
+      this.#ask()
+    }
   }
 
   stop(): void {
@@ -128,10 +106,22 @@ export class RedisNode {
 
   #down(error: string): void {
     if (this.#stopped) return
+    this.#leave()
+    this.#tell(error)
+  }
+
+  #leave(): void {
     if (this.#up) this.#downSince = performance.now()
     this.#up = false
-    this.#tell(error)
     this.#probe()
+  }
+
+  #connectAnew(client: NodeClient): void {
+    if (this.#stopped) return
+    client.destroy()
+    client.connect().catch(() => {
+      // Each failure is emitted.
+    })
   }
 
   #probe(): void {
@@ -140,9 +130,15 @@ export class RedisNode {
 
   #ask(): void {
     const client = this.#client()
-    if (this.#up || this.#asked || this.#stopped || client?.isReady !== true) return
-    this.#asked = true
+    if (this.#up || this.#stopped || client?.isReady !== true) return
     const askedAt = performance.now()
+    if (this.#asked) {
+      // Its socket may be busy all the same, with bytes in which no reply will ever be found.
+      if (askedAt - this.#askedAt > SILENCE_MS) this.#connectAnew(client)
+      return
+    }
+    this.#asked = true
+    this.#askedAt = askedAt
     const asked = client.ping()
     asked
       .catch(() => {})

@@ -1,0 +1,144 @@
+/**
+ * The traffic as HAR 1.2, written while it goes by so that memory stays bounded. Secrets are hidden; bodies are not
+ * kept (nothing here sees them), and each entry says so.
+ */
+import { createWriteStream } from 'node:fs'
+import { STATUS_CODES } from 'node:http'
+import type { Exchange } from '../core/exchange.ts'
+import type { Observer } from '../core/types.ts'
+import type { Redactor } from '../observe/redact.ts'
+import { lineSink } from '../observe/sink.ts'
+
+/** A HAR file that is being written. */
+export interface HarFile {
+  readonly observer: Observer
+  /** Completes the file. Resolves with the sentence to say when something is missing from it. */
+  close(): Promise<string | undefined>
+}
+
+/** Entries wait in memory while the disk does not keep up; beyond that they are lost, and told of. */
+const MAX_WAITING = 64 * 1024 * 1024
+const CLOSE_MS = 10_000
+
+/** Starts the file; whatever stood there is gone. */
+export const harFile = (
+  path: string,
+  { redact, version, origin }: { redact: Redactor; version: string; origin: () => string },
+): HarFile => {
+  const stream = createWriteStream(path)
+  let failure: Error | undefined
+  stream.on('error', (error) => {
+    failure ??= error
+  })
+  const sink = lineSink(stream, { maxBytes: MAX_WAITING, notice: () => '' })
+  const creator = { name: 'revproxy', version }
+  sink.write(
+    `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":"Bodies are not kept; secrets are hidden.","entries":[`,
+  )
+  let entries = 0
+  return {
+    observer: {
+      ended(exchange) {
+        sink.write(`${entries++ === 0 ? '' : ','}\n${JSON.stringify(harEntry(exchange, redact, origin()))}`)
+      },
+    },
+    async close() {
+      sink.write('\n]}}\n')
+      await sink.flush(CLOSE_MS)
+      if (failure === undefined) {
+        await new Promise<void>((resolve) => {
+          stream.once('error', () => resolve())
+          stream.end(resolve)
+        })
+      }
+      if (failure !== undefined) return `${path} could not be written (${failure.message}).`
+      return sink.dropped() === 0
+        ? undefined
+        : `${path} lacks ${sink.dropped()} entries: the disk did not keep up.`
+    },
+  }
+}
+
+/** One exchange as an entry (http://www.softwareishard.com/blog/har-12-spec/#entries). */
+export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin: string): object => {
+  const { ended, upstream, cache, startedAt, method, requestBytes } = exchange
+  const url = new URL(redact.url(exchange.url), origin)
+  const request = redact.fields(exchange.requestHeaders)
+  const response = redact.fields(exchange.responseHeaders ?? [])
+  const field = (fields: ReadonlyArray<[string, string]>, name: string): string =>
+    fields.find(([each]) => each.toLowerCase() === name)?.[1] ?? ''
+  const end = ended?.at ?? startedAt
+  const version = `HTTP/${exchange.httpVersion}`
+  const status = ended?.status ?? 0
+  return {
+    startedDateTime: new Date(startedAt).toISOString(),
+    time: ms(end - startedAt),
+    request: {
+      method,
+      url: url.href,
+      httpVersion: version,
+      cookies: cookies(request, 'cookie'),
+      headers: pairs(request),
+      queryString: [...url.searchParams].map(([name, value]) => ({ name, value })),
+      ...(requestBytes === 0
+        ? {}
+        : { postData: { mimeType: field(request, 'content-type'), text: '', comment: 'not kept' } }),
+      headersSize: -1,
+      bodySize: requestBytes,
+    },
+    response: {
+      status,
+      statusText: STATUS_CODES[status] ?? '',
+      httpVersion: version,
+      cookies: cookies(response, 'set-cookie'),
+      headers: pairs(response),
+      content: {
+        size: ended?.bytes ?? 0,
+        mimeType: field(response, 'content-type') || 'x-unknown',
+        comment: 'the body is not kept',
+      },
+      redirectURL: field(response, 'location'),
+      headersSize: -1,
+      bodySize: ended?.bytes ?? 0,
+    },
+    cache: {},
+    timings: timings(exchange, end),
+    ...(upstream === undefined ? {} : { _upstream: upstream.address }),
+    ...(cache === undefined ? {} : { _cache: cache.status, _reason: cache.reason }),
+    ...(ended?.error === undefined ? {} : { _error: ended.error }),
+    ...(exchange.cause === 'client' ? {} : { _cause: exchange.cause }),
+    ...(exchange.trace === undefined ? {} : { _traceId: exchange.trace.traceId }),
+  }
+}
+
+/** Where the time went; the parts add up to the whole. */
+const timings = ({ startedAt, headAt, upstream, queuedMs = 0 }: Readonly<Exchange>, end: number): object => {
+  const head = Math.min(end, Math.max(startedAt, headAt ?? end))
+  const queued = Math.min(queuedMs, head - startedAt)
+  const connect = upstream?.sentAt === undefined ? 0 : Math.max(0, upstream.sentAt - upstream.startedAt)
+  const dialling = Math.min(connect, head - startedAt - queued)
+  return {
+    blocked: ms(queued),
+    dns: -1,
+    connect: upstream === undefined ? -1 : ms(dialling),
+    ssl: -1,
+    send: 0,
+    wait: ms(head - startedAt - queued - dialling),
+    receive: ms(end - head),
+  }
+}
+
+const ms = (value: number): number => Math.max(0, Math.round(value * 1000) / 1000)
+
+const pairs = (fields: ReadonlyArray<[string, string]>): object[] =>
+  fields.map(([name, value]) => ({ name, value }))
+
+const cookies = (fields: ReadonlyArray<[string, string]>, field: string): object[] =>
+  fields
+    .filter(([name]) => name.toLowerCase() === field)
+    .flatMap(([, value]) => (field === 'cookie' ? value.split(/;\s*/) : [value.split(';', 1)[0]!]))
+    .filter((pair) => pair.includes('='))
+    .map((pair) => ({
+      name: pair.slice(0, pair.indexOf('=')).trim(),
+      value: pair.slice(pair.indexOf('=') + 1),
+    }))

@@ -1,0 +1,208 @@
+/**
+ * A run in CI mode, in the order in which it goes: what is started, waited for and run, and what is expected of the
+ * traffic. The proxy itself is the caller's.
+ */
+import type { Observer } from '../core/types.ts'
+import type { ColorLevel } from '../observe/palette.ts'
+import { redactor } from '../observe/redact.ts'
+import { routes } from '../observe/routes.ts'
+import type { Summary } from '../observe/summary.ts'
+import { type Options, redactedByDefault } from '../options.ts'
+import type { ProcessEnd } from './backend.ts'
+import type { Backends } from './backends.ts'
+import { bringUp } from './bring-up.ts'
+import { type Command, startCommand } from './command.ts'
+import { conclude } from './conclude.ts'
+import { endEvent, startEvent } from './events.ts'
+import { inForeground } from './foreground.ts'
+import { harFile } from './har.ts'
+import { ledger } from './ledger.ts'
+import { prepare } from './prepare.ts'
+import type { Exit } from './report.ts'
+import { watchSignals } from './signals.ts'
+import { statusLine } from './status-line.ts'
+
+/** What a session is made of. */
+export interface SessionInput {
+  readonly options: Options
+  /** The command after `--`. */
+  readonly command: readonly string[] | undefined
+  readonly env: NodeJS.ProcessEnv
+  readonly version: string
+  readonly totals: Summary
+  readonly color: ColorLevel
+  readonly terminal: boolean
+  readonly width: () => number | undefined
+  /** Takes text for stderr. */
+  readonly write: (text: string) => void
+  readonly say: (sentence: string) => void
+  /** Takes an event of `--json`; undefined without it. */
+  readonly emit: ((line: string) => void) | undefined
+}
+
+/** A session, step by step. */
+export interface Session {
+  readonly observers: readonly Observer[]
+  /** Runs everything while the proxy serves; resolves when the proxy may close. */
+  run(proxy: { url: string; adminUrl: string | undefined }): Promise<void>
+  /** Once the proxy has closed: ends what was started, judges and reports. Gives how the run ended. */
+  finish(): Promise<Exit>
+  /** The proxy could not be started. */
+  cannotStart(code: number): void
+  /** A fault of ours: whatever else, this run is not fine. */
+  fault(): void
+}
+
+/** A command that is ended because all is decided has so long. */
+const COMMAND_GRACE_MS = 5000
+
+/** Checks what can be checked before anything starts. Throws Refused. */
+export const session = (input: SessionInput): Session => {
+  const { options, command: words, env, say, emit } = input
+  const { expectations, firstBaseline } = prepare(options, words, env)
+  const redact = redactor({
+    names: [...redactedByDefault, ...options.redact],
+    enabled: !options['no-redact'],
+  })
+  const startedAt = new Date()
+  const start = performance.now()
+  const stop = new AbortController()
+  const status = statusLine(input)
+  const problems: string[] = []
+  let url = ''
+  let running: Command | undefined
+  let commandEnd: ProcessEnd | undefined
+  let backends: Backends | undefined
+  let cutShort = false
+  let notReached = false
+  let faults = 0
+
+  const books = ledger({
+    expectations,
+    route: routes({ templates: options.route }),
+    onRequest(answered) {
+      if (answered >= (options['max-requests'] ?? Number.POSITIVE_INFINITY)) stop.abort()
+    },
+    onBroken({ text }) {
+      if (!options['fail-fast'] || cutShort) return
+      cutShort = true
+      say(`${text} can no longer be met; ending the run (--fail-fast).`)
+      const command = running
+      command?.signal('SIGTERM')
+      setTimeout(() => command?.signal('SIGKILL'), COMMAND_GRACE_MS).unref()
+      stop.abort()
+    },
+  })
+  const har =
+    options.har === undefined
+      ? undefined
+      : harFile(options.har, { redact, version: input.version, origin: () => url })
+  const signals = watchSignals({
+    onFirst(name) {
+      if (running === undefined) stop.abort()
+      // A terminal has told the command already.
+      else if (name !== 'SIGINT' || !inForeground()) running.signal(name)
+    },
+    atExit() {
+      running?.signal('SIGKILL')
+      backends?.killNow()
+    },
+  })
+
+  const runCommand = async (given: readonly string[]): Promise<void> => {
+    const names = ['REVPROXY_URL', ...options['url-env']]
+    running = startCommand(given, { ...env, ...Object.fromEntries(names.map((name) => [name, url])) })
+    try {
+      commandEnd = await running.ended
+    } catch (error) {
+      problems.push(`${given[0]} cannot be run (${(error as NodeJS.ErrnoException).code ?? error}).`)
+      say(problems.at(-1)!)
+    }
+    running = undefined
+    // What the command sent last is still in the sockets: it is read before they close.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  const untilStopped = async (): Promise<void> => {
+    const limit = options['exit-after']
+    const timer = limit === undefined ? undefined : setTimeout(() => stop.abort(), limit)
+    if (!stop.signal.aborted)
+      await new Promise<void>((resolve) =>
+        stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+      )
+    clearTimeout(timer)
+  }
+
+  return {
+    observers: [books.observer, ...(har === undefined ? [] : [har.observer])],
+    async run(proxy) {
+      url = proxy.url
+      const came = await bringUp({
+        ...input,
+        status,
+        stop: stop.signal,
+        onBackends: (started) => {
+          backends = started
+        },
+        problem: (sentence) => void problems.push(sentence),
+      })
+      notReached = came === 'late'
+      if (came !== 'ready') return
+      const { version } = input
+      emit?.(
+        startEvent({
+          version,
+          url,
+          target: options.target!.display,
+          adminUrl: proxy.adminUrl,
+          command: words,
+        }),
+      )
+      await (words === undefined ? untilStopped() : runCommand(words))
+    },
+    async finish() {
+      const died = notReached ? undefined : backends?.failed()
+      if (died !== undefined) {
+        problems.push(died)
+        say(died)
+      }
+      await backends?.end()
+      const held = backends?.held() ?? ''
+      backends = undefined
+      if (faults > 0)
+        problems.push(`${faults} ${faults === 1 ? 'fault' : 'faults'} of the proxy itself; see its output.`)
+      const lacking = await har?.close()
+      if (lacking !== undefined) say(lacking)
+      return conclude(
+        {
+          options,
+          env,
+          version: input.version,
+          ledger: books,
+          totals: input.totals,
+          redact,
+          url,
+          startedAt,
+          durationMs: performance.now() - start,
+          words,
+          commandEnd,
+          problems,
+          firstBaseline,
+          held,
+          cutShort,
+          notReached,
+          signalled: signals.came(),
+          faults,
+          backendDied: died !== undefined,
+        },
+        { ...input, width: input.width(), write: status.write },
+      )
+    },
+    cannotStart(code) {
+      emit?.(endEvent({ code, reason: 'cannot-start' }, {}))
+    },
+    fault() {
+      faults++
+    },
+  }
+}

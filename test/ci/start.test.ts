@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { type Program, runProgram, startProgram } from '../support/program.ts'
+import { startUpstream } from '../support/upstream.ts'
+import { allGone, backendScript, folder, freePort, gets, node, pidsIn, runs, until } from './support.ts'
+
+/** A shell command line that runs the backend, in a shell of its own as `npm run` does. */
+const backend = (port: number, pids: string, delayMs = 0): string =>
+  `node -e '${backendScript.replaceAll("'", `'\\''`)}' ${port} '${pids}' ${delayMs}; true`
+
+const waiting = node("console.log('command runs'); setInterval(() => {}, 1000)")
+
+/** A run with a backend, while its command runs. */
+const running = async (
+  t: TestContext,
+  more: string[] = [],
+): Promise<{ program: Program; pids: number[] }> => {
+  const port = await freePort()
+  const file = join(folder(t), 'pids')
+  const program = await startProgram(t, [
+    `:${port}`,
+    '--start',
+    backend(port, file),
+    ...more,
+    '--',
+    ...waiting,
+  ])
+  await program.until('command runs')
+  const pids = pidsIn(file)
+  t.after(() => {
+    for (const pid of pids) if (runs(pid)) process.kill(pid, 'SIGKILL')
+  })
+  assert.deepEqual(pids.map(runs), [true, true, true])
+  return { program, pids }
+}
+
+test('the backend is started, waited for, shown with a name before its lines, and ended with all it started', async (t) => {
+  const port = await freePort()
+  const file = join(folder(t), 'pids')
+  const { code, stderr } = await runProgram(t, [
+    `:${port}`,
+    '--start',
+    backend(port, file, 300),
+    '--expect',
+    'requests==1',
+    '--',
+    ...gets(['/']),
+  ])
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /^node \| backend listens$/m)
+  assert.match(stderr, /✓ requests==1/)
+  // Also the one that SIGTERM does not end, and the one that has left the group.
+  assert.deepEqual(pidsIn(file).map(runs), [false, false, false])
+})
+
+describe('the whole tree ends, however we end', () => {
+  test('by the command’s own failure', async (t) => {
+    const port = await freePort()
+    const file = join(folder(t), 'pids')
+    const { code } = await runProgram(t, [
+      `:${port}`,
+      '--start',
+      backend(port, file),
+      '--',
+      ...gets(['/'], 3),
+    ])
+    assert.equal(code, 3)
+    assert.deepEqual(pidsIn(file).map(runs), [false, false, false])
+  })
+  test('by a signal', async (t) => {
+    const { program, pids } = await running(t)
+    program.kill('SIGTERM')
+    assert.equal((await program.ended).code, 143)
+    assert.deepEqual(pids.map(runs), [false, false, false])
+  })
+  test('by SIGINT twice', async (t) => {
+    const { program, pids } = await running(t)
+    program.kill('SIGINT')
+    program.kill('SIGINT')
+    assert.equal((await program.ended).code, 130)
+    await allGone(pids)
+  })
+  test('by SIGKILL; only what has left the group is then out of reach', async (t) => {
+    const { program, pids } = await running(t)
+    program.kill('SIGKILL')
+    assert.equal((await program.ended).signal, 'SIGKILL')
+    await allGone(pids.slice(0, 2))
+  })
+})
+
+test('several backends have a name each', async (t) => {
+  const port = await freePort()
+  const files = [join(folder(t), 'a'), join(folder(t), 'b')]
+  const { code, stderr } = await runProgram(t, [
+    `:${port}`,
+    ...[
+      '--start',
+      backend(port, files[0]!),
+      '--start',
+      "printf '\\033[2J\\033[32mgreen\\033[0m\\n'; sleep 600",
+    ],
+    '--',
+    ...gets(['/']),
+  ])
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /^node +\| backend listens$/m)
+  // Colours only where ours are; what steers a terminal never.
+  assert.match(stderr, /^printf \| green$/m)
+})
+
+describe('-q', () => {
+  test('keeps their output back', async (t) => {
+    const port = await freePort()
+    const args = [`:${port}`, '-q', '--start', backend(port, join(folder(t), 'p'))]
+    const fine = await runProgram(t, [...args, '--', ...gets(['/'])])
+    assert.equal(fine.code, 0)
+    assert.doesNotMatch(fine.stderr, /backend listens|listening/)
+    assert.match(fine.stderr, /1 request in/)
+    const failed = await runProgram(t, [...args, '--', ...gets(['/'], 1)])
+    assert.equal(failed.code, 1)
+    assert.match(failed.stderr, /node \| backend listens[\s\S]*1 request in/)
+  })
+})
+
+describe('exit code 4', () => {
+  test('when the target is never ready: what was tried, what came back, the end of the output', async (t) => {
+    const [port, other] = [await freePort(), await freePort()]
+    const { code, stdout, stderr } = await runProgram(t, [
+      `:${port}`,
+      '--start',
+      backend(other, join(folder(t), 'p')),
+      '--wait',
+      '700ms',
+      '--expect',
+      '5xx==0',
+      '--',
+      ...node('console.log("ran")'),
+    ])
+    assert.deepEqual([code, stdout], [4, ''])
+    assert.match(stderr, new RegExp(`http://localhost:${port} was not ready within 7\\d\\dms\\.`))
+    assert.match(
+      stderr,
+      new RegExp(`GET / on 127\\.0\\.0\\.1:${port}, \\d+ times: refused: nothing listens there`),
+    )
+    assert.match(
+      stderr,
+      new RegExp(`GET / on \\[::1\\]:${port}, \\d+ times?: (?:refused|this machine has no way)`),
+    )
+    assert.match(stderr, /its last lines:\n {2}node \| backend listens/)
+    assert.match(stderr, /- 5xx==0 {2}|- .*5xx==0.* the run did not come to it\./)
+    assert.match(stderr, /exit code 4: the target was not ready\./)
+  })
+
+  test('at once when the backend ends with a failure', async (t) => {
+    const { code, stderr } = await runProgram(t, [
+      `:${await freePort()}`,
+      '--start',
+      'echo cannot do it >&2; exit 7',
+      '--',
+      ...gets(['/']),
+    ])
+    assert.equal(code, 4)
+    assert.match(stderr, /--start "echo cannot do it >&2; exit 7" ended with code 7 after/)
+    assert.match(stderr, /its last lines:\n {2}echo \| cannot do it/)
+  })
+
+  test('when the backend fails while the command runs, though that ends well', async (t) => {
+    const upstream = await startUpstream(t, (_, res) => void res.end('an older server'))
+    const flag = join(folder(t), 'flag')
+    const { code, stderr } = await runProgram(t, [
+      upstream.url,
+      '--start',
+      `while [ ! -e '${flag}' ]; do sleep 0.02; done; exit 98`,
+      '--',
+      ...node(`require('node:fs').writeFileSync(${JSON.stringify(flag)}, ''); setTimeout(() => {}, 500)`),
+    ])
+    assert.equal(code, 4)
+    assert.match(stderr, /something answers on 127\.0\.0\.1:\d+ already, before --start: an older server\?/)
+    assert.match(stderr, /ended with code 98 after/)
+    assert.match(stderr, /exit code 4: a command of --start ended before its time\./)
+  })
+})
+
+describe('--wait', () => {
+  test('takes what answers, but not a gateway whose backend starts', async (t) => {
+    let asked = 0
+    const upstream = await startUpstream(t, (_, res) => {
+      asked++
+      res.statusCode = asked < 3 ? 503 : 404
+      res.end()
+    })
+    const { code } = await runProgram(t, [upstream.url, '--wait', '10s', '--', ...node('')])
+    assert.equal(code, 0)
+    assert.equal(asked, 3)
+  })
+
+  test('asks with GET for --wait-path until --wait-status', async (t) => {
+    const upstream = await startUpstream(t, (req, res) => {
+      res.statusCode = req.url === '/base/health?deep=1' && upstream.requests.length > 2 ? 204 : 404
+      res.end()
+    })
+    const args = [`${upstream.url}/base`, '--wait-path', '/health?deep=1', '--wait-status', '200-299']
+    assert.equal((await runProgram(t, [...args, '--wait', '10s', '--', ...node('')])).code, 0)
+    assert.deepEqual(
+      new Set(upstream.requests.map(({ method, url }) => `${method} ${url}`)),
+      new Set(['GET /base/health?deep=1']),
+    )
+    upstream.answer((_, res) => void res.writeHead(404).end())
+    const late = await runProgram(t, [...args, '--wait', '300ms', '--', ...node('')])
+    assert.equal(late.code, 4)
+    assert.match(late.stderr, /: 404 Not Found\n.*It is there and answers, but not as wanted/)
+  })
+
+  test('finds a target on ::1 alone', async (t) => {
+    const server = createServer((_, res) => res.end('six'))
+    const port = await freePort()
+    const listens = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '::1', () => resolve(true))
+    })
+    t.after(() => server.close())
+    if (!listens) return t.skip('no IPv6 here')
+    const { code } = await runProgram(t, [
+      `http://localhost:${port}`,
+      '--wait',
+      '10s',
+      '--expect',
+      '5xx==0',
+      '--',
+      ...gets(['/']),
+    ])
+    return assert.equal(code, 0)
+  })
+
+  test('ends with a signal while it waits', async (t) => {
+    const program = await startProgram(t, [`:${await freePort()}`, '--wait', '--', ...node('')])
+    await program.until('waiting for http://localhost')
+    program.kill('SIGINT')
+    assert.equal((await program.ended).code, 130)
+  })
+})
+
+test('without a command the backend is started and ended too', async (t) => {
+  const port = await freePort()
+  const file = join(folder(t), 'pids')
+  const program = await startProgram(t, [
+    `:${port}`,
+    '-p',
+    '0',
+    '--admin',
+    'off',
+    '--start',
+    backend(port, file),
+  ])
+  await program.until('backend listens')
+  await until(() => existsSync(file) && readFileSync(file, 'utf8') !== '', 'the pids')
+  assert.equal(await (await fetch(program.url)).text(), 'from the backend')
+  program.kill('SIGINT')
+  assert.equal((await program.ended).code, 130)
+  assert.deepEqual(pidsIn(file).map(runs), [false, false, false])
+})
