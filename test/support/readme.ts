@@ -16,7 +16,13 @@ export const flagTables = (): string =>
           const repeat = spec.repeatable === true ? '; repeatable' : ''
           return `| \`${cell(flags)}\` | ${cell(spec.help)}${repeat} | ${cell(fallback)} | \`${envName(name)}\` |`
         })
-      return [`**${group}**`, '', '| flag | meaning | default | environment |', '|---|---|---|---|', ...rows].join('\n')
+      return [
+        `**${group}**`,
+        '',
+        '| flag | meaning | default | environment |',
+        '|---|---|---|---|',
+        ...rows,
+      ].join('\n')
     })
     .join('\n\n')
 
