@@ -41,10 +41,11 @@ export type Landing =
 const UNSHARED_MS = 10_000
 const UNSHARED_KEYS = 10_000
 const UNSHARED_CHARACTERS = 4 * 1024 * 1024
-/** What landed stays at hand for those who were looking into the store meanwhile. */
-const LANDED_MS = 1000
-const LANDED_FLIGHTS = 1000
-const LANDED_BYTES = 32 * 1024 * 1024
+/** What landed stays at hand, for that long at least, for those who were looking into the store meanwhile. */
+const LANDED_MS = 500
+/** Of these, the bytes at the most. */
+const LANDED_BYTES = 8 * 1024 * 1024
+const LANDED_FLIGHTS = 256
 
 export class Flight {
   readonly cancel = new Cancel()
@@ -138,15 +139,11 @@ export class Flights {
     maxSize: UNSHARED_CHARACTERS,
     sizeCalculation: (_true, key) => key.length + 1,
   })
-  /** Settled a moment ago, and when. */
-  readonly #landed = new LRUCache<string, { flight: Flight; settled: number }>({
-    max: LANDED_FLIGHTS,
-    ttl: LANDED_MS,
-    // Bodies that nobody asks for are let go by themselves.
-    ttlAutopurge: true,
-    maxSize: LANDED_BYTES,
-    sizeCalculation: ({ flight }, key) => flight.bytes + key.length + 1,
-  })
+  /** Settled a moment ago, and when; the map of this moment and that of the one before. */
+  #landed = new Map<string, { flight: Flight; settled: number }>()
+  #landedBefore = new Map<string, { flight: Flight; settled: number }>()
+  #landedBytes = 0
+  #forgetting: NodeJS.Timeout | undefined
   /** Counts settlements: the order of events, whatever the clock. */
   #moment = 0
 
@@ -160,7 +157,7 @@ export class Flights {
     const flight = this.#flights.get(key)
     if (flight?.joinable === true) return flight
     if (this.#moment <= since) return undefined
-    const landed = this.#landed.get(key)
+    const landed = this.#landed.get(key) ?? this.#landedBefore.get(key)
     return landed !== undefined && landed.settled > since && landed.flight.usable ? landed.flight : undefined
   }
 
@@ -189,7 +186,20 @@ export class Flights {
   settle(key: string, flight: Flight): void {
     if (this.#flights.get(key) !== flight) return
     this.#flights.delete(key)
+    if (this.#landedBytes + flight.bytes > LANDED_BYTES || this.#landed.size >= LANDED_FLIGHTS) this.#turn()
     this.#landed.set(key, { flight, settled: ++this.#moment })
+    this.#landedBytes += flight.bytes
+    this.#forgetting ??= setInterval(() => this.#turn(), LANDED_MS).unref()
+  }
+
+  /** Forgets what landed before the last turn. */
+  #turn(): void {
+    this.#landedBefore = this.#landed
+    this.#landed = new Map()
+    this.#landedBytes = 0
+    if (this.#landedBefore.size > 0) return
+    clearInterval(this.#forgetting)
+    this.#forgetting = undefined
   }
 
   /** What is under way for a URI, its variants with it, is from before an invalidation: nobody joins it any more. */
@@ -200,7 +210,8 @@ export class Flights {
   }
 
   *#landedFlights(): Iterable<[string, Flight]> {
-    for (const [key, { flight }] of this.#landed.entries()) yield [key, flight]
+    for (const landed of [this.#landed, this.#landedBefore])
+      for (const [key, { flight }] of landed) yield [key, flight]
   }
 
   has(key: string): boolean {

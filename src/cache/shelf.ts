@@ -67,10 +67,9 @@ export class Shelf {
   /** The newest stored response that matches (RFC 9111 §4.1). Rejects with a StoreError. */
   async find(key: string, headers: Fields): Promise<Found> {
     const startedAt = performance.now()
-    if (this.#writes.size !== 0) {
-      const write = this.#writes.get(key)
-      if (write !== undefined) await within(this.store.timeoutMs, write)
-    }
+    const write = this.#writes.size === 0 ? undefined : this.#writes.get(key)
+    const waited = write !== undefined
+    if (waited) await within(this.store.timeoutMs, write)
     if (this.#owed.some) {
       const owed = this.#owed.get(key)
       if (owed !== undefined) {
@@ -79,7 +78,7 @@ export class Shelf {
       }
     }
     const left = (): number => this.store.timeoutMs - (performance.now() - startedAt)
-    const slot = await this.store.get(key, left())
+    const slot = await (waited ? this.store.get(key, left()) : this.store.get(key))
     if (this.#owed.some) this.#owed.pay()
     if (slot === undefined) {
       const gone = this.store.whyGone(key)

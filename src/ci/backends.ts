@@ -5,7 +5,7 @@ import { type ColorLevel, palette } from '../observe/palette.ts'
 import { formatDuration } from '../observe/units.ts'
 import { type Backend, startBackend } from './backend.ts'
 import { shownLine } from './lines.ts'
-import { startWatchdog, type Watchdog } from './watchdog.ts'
+import type { Watchdog } from './watchdog.ts'
 
 /** The commands that were started. */
 export interface Backends {
@@ -37,9 +37,10 @@ export const startBackends = (
     /** Shows nothing of their output until it is asked for. */
     quiet: boolean
     write: (text: string) => void
+    watchdog: Watchdog | undefined
   },
 ): Backends => {
-  const { env, color, quiet, write } = options
+  const { env, color, quiet, write, watchdog } = options
   const paint = palette(color)
   const paints = [paint.renewed, paint.limited, paint.fetched, paint.fresh]
   const names = shortNames(commands)
@@ -47,7 +48,6 @@ export const startBackends = (
   const held: string[] = []
   const listeners: Array<() => void> = []
   let ending = false
-  const watchdog: Watchdog = startWatchdog()
 
   const prefixed = (index: number, line: string): string =>
     `${paints[index % paints.length]!(`${names[index]!.padEnd(widest)} |`)} ${shownLine(line, color > 0)}\n`
@@ -63,7 +63,7 @@ export const startBackends = (
         if (held.length > MOST_HELD) held.shift()
       },
     })
-    if (backend.pid !== undefined) watchdog.watch(backend.pid)
+    if (backend.pid !== undefined) watchdog?.watch(-backend.pid)
     void backend.ended.then(({ code }) => {
       // Whoever ends with 0 has left something running (docker compose up -d), or was only a preparation.
       if (!ending && code !== 0) for (const listener of listeners) listener()
@@ -104,7 +104,6 @@ export const startBackends = (
     async end() {
       ending = true
       await Promise.all(backends.map((backend) => backend.tree?.end(GRACE_MS)))
-      watchdog.dismiss()
     },
     killNow() {
       ending = true

@@ -6,6 +6,7 @@ import type { Options } from '../options.ts'
 import { type Backends, startBackends } from './backends.ts'
 import { alreadyThere, notReady, notReadyThen, waitUntilReady } from './readiness.ts'
 import type { StatusLine } from './status-line.ts'
+import type { Watchdog } from './watchdog.ts'
 
 /** What it needs to know and to speak. */
 export interface BringUp {
@@ -15,6 +16,7 @@ export interface BringUp {
   readonly terminal: boolean
   readonly status: StatusLine
   readonly say: (sentence: string) => void
+  readonly watchdog: Watchdog | undefined
   /** Ends the waiting. */
   readonly stop: AbortSignal
   /** Told of the backends as soon as there are any, so that they can be ended. */
@@ -65,6 +67,7 @@ const startThem = async ({
   status,
   say,
   problem,
+  watchdog,
   onBackends,
 }: BringUp): Promise<Backends> => {
   const there = await alreadyThere(options)
@@ -73,7 +76,8 @@ const startThem = async ({
     problem(sentence)
     say(sentence)
   }
-  const backends = startBackends(options.start, { env, color, quiet: options.quiet, write: status.write })
+  const { quiet } = options
+  const backends = startBackends(options.start, { env, color, quiet, write: status.write, watchdog })
   onBackends(backends)
   return backends
 }

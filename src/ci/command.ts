@@ -6,6 +6,7 @@ import { exitCodeOf, type ProcessEnd } from './backend.ts'
 
 /** The command while it runs. */
 export interface Command {
+  readonly pid: number | undefined
   readonly ended: Promise<ProcessEnd>
   /** Passes a signal on; nothing when it has ended. */
   signal(name: NodeJS.Signals): void
@@ -26,6 +27,7 @@ export const startCommand = ([file, ...args]: readonly string[], env: NodeJS.Pro
     )
   })
   return {
+    pid: child.pid,
     ended,
     signal(name) {
       if (child.exitCode === null && child.signalCode === null) child.kill(name)

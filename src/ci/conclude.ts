@@ -67,7 +67,7 @@ export const conclude = (run: Run, telling: Telling): Exit => {
     exit,
     target: options.target!.display,
     url,
-    ...commandFacts(words, commandEnd),
+    ...commandFacts(words, commandEnd, run.redact),
     problems: run.problems,
     totals: totals.facts(),
     ...reported(ledger, judged, {
@@ -100,17 +100,32 @@ const notJudged = ({ expectation: { text, metric } }: Ledger['accounts'][number]
 const commandFacts = (
   words: readonly string[] | undefined,
   end: ProcessEnd | undefined,
+  redact: Redactor,
 ): Pick<Report, 'command'> =>
   words === undefined || end === undefined
     ? {}
     : {
         command: {
-          text: words.map(shellQuoted).join(' '),
+          text: shownCommand(words, redact),
           code: end.code,
           ...(end.signal === undefined ? {} : { signal: end.signal }),
           durationMs: Math.round(end.afterMs),
         },
       }
+
+const LONGEST_COMMAND = 120
+
+/** The command as it may stand in a report: cut where a script stands in it, secrets in URLs and fields hidden. */
+const shownCommand = (words: readonly string[], redact: Redactor): string => {
+  const shown = words.map((word) => {
+    const field = /^([\w-]+):\s*(.*)$/s.exec(word)
+    return shellQuoted(
+      field === null ? redact.url(word) : `${field[1]}: ${redact.value(field[1]!, field[2]!)}`,
+    )
+  })
+  const text = shown.join(' ')
+  return text.length <= LONGEST_COMMAND ? text : `${text.slice(0, LONGEST_COMMAND - 1)}…`
+}
 
 const saveBaseline = ({ options, ledger, firstBaseline }: Run, say: Telling['say']): void => {
   const file = options['save-baseline']

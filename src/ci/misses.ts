@@ -23,8 +23,10 @@ export const missCosts = () => {
   const groups = new Map<string, { -readonly [K in keyof CostlyMisses]: CostlyMisses[K] }>()
   return {
     /** `waitedMs` is what the client waited for the upstream. */
-    add(route: string, { cache }: Readonly<Exchange>, waitedMs: number): void {
+    add(route: string, { cache, ended }: Readonly<Exchange>, waitedMs: number): void {
       if (cache === undefined || (cache.status !== 'miss' && cache.status !== 'bypass')) return
+      // What failed wants mending, not caching.
+      if (ended === undefined || ended.status === 0 || ended.status >= 500) return
       if (cache.reason === 'method' || cache.reason === 'upgrade') return
       const storage = cache.storage === 'stored' ? undefined : cache.storage
       const key = `${route}\n${cache.reason}\n${storage ?? ''}`

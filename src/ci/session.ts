@@ -21,6 +21,7 @@ import { prepare } from './prepare.ts'
 import type { Exit } from './report.ts'
 import { watchSignals } from './signals.ts'
 import { statusLine } from './status-line.ts'
+import { startWatchdog, type Watchdog } from './watchdog.ts'
 
 /** What a session is made of. */
 export interface SessionInput {
@@ -73,6 +74,7 @@ export const session = (input: SessionInput): Session => {
   let running: Command | undefined
   let commandEnd: ProcessEnd | undefined
   let backends: Backends | undefined
+  let watchdog: Watchdog | undefined
   let cutShort = false
   let notReached = false
   let faults = 0
@@ -112,8 +114,11 @@ export const session = (input: SessionInput): Session => {
   const runCommand = async (given: readonly string[]): Promise<void> => {
     const names = ['REVPROXY_URL', ...options['url-env']]
     running = startCommand(given, { ...env, ...Object.fromEntries(names.map((name) => [name, url])) })
+    const { pid } = running
+    if (pid !== undefined) watchdog?.watch(pid)
     try {
       commandEnd = await running.ended
+      if (pid !== undefined) watchdog?.forget(pid)
     } catch (error) {
       problems.push(`${given[0]} cannot be run (${(error as NodeJS.ErrnoException).code ?? error}).`)
       say(problems.at(-1)!)
@@ -137,9 +142,11 @@ export const session = (input: SessionInput): Session => {
     observers: [books.observer, ...(har === undefined ? [] : [har.observer])],
     async run(proxy) {
       url = proxy.url
+      if (words !== undefined || options.start.length > 0) watchdog = startWatchdog()
       const came = await bringUp({
         ...input,
         status,
+        watchdog,
         stop: stop.signal,
         onBackends: (started) => {
           backends = started
@@ -169,6 +176,7 @@ export const session = (input: SessionInput): Session => {
       await backends?.end()
       const held = backends?.held() ?? ''
       backends = undefined
+      watchdog?.dismiss()
       if (faults > 0)
         problems.push(`${faults} ${faults === 1 ? 'fault' : 'faults'} of the proxy itself; see its output.`)
       const lacking = await har?.close()

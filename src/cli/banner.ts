@@ -13,6 +13,8 @@ export interface BannerFacts {
   readonly concurrency?: number | undefined
   /** Where spans go. */
   readonly trace?: readonly string[] | undefined
+  /** Where the target may send its own spans. */
+  readonly traceReceiverUrl?: string | undefined
   readonly metricsPath?: string | undefined
   readonly adminUrl?: string | undefined
   readonly color: ColorLevel
@@ -35,6 +37,12 @@ export const banner = (facts: BannerFacts): string => {
     ['cache', shownUrl(facts.cache)],
     ['limits', limits.join(' · ')],
     ['traces', (facts.trace ?? []).map(url).join('  ')],
+    [
+      'receives',
+      facts.traceReceiverUrl === undefined
+        ? ''
+        : `spans of the target: OTEL_EXPORTER_OTLP_ENDPOINT=${url(facts.traceReceiverUrl)}`,
+    ],
     ['metrics', facts.metricsPath === undefined ? '' : url(first + facts.metricsPath)],
     ['admin', facts.adminUrl === undefined ? '' : url(facts.adminUrl)],
     ['try', facts.demo ? `curl -i '${first}/api/echo?echo=test'   twice: a miss, then a hit` : ''],

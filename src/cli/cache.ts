@@ -4,16 +4,9 @@ import { escapeControl } from '../observe/escape.ts'
 import { palette } from '../observe/palette.ts'
 import { formatSeconds, formatSize } from '../observe/units.ts'
 import { AdminError, adminUrl, callAdmin } from './admin-client.ts'
-import { colorLevel } from './color.ts'
+import { type AdminFlags, guarded, stdoutColor } from './admin-command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { explanationText } from './explain.ts'
-
-/** Options that all of these share. */
-export interface AdminFlags {
-  readonly admin?: string | undefined
-  readonly json?: boolean | undefined
-  readonly color?: string | undefined
-}
 
 interface Listed {
   readonly key: string
@@ -25,25 +18,7 @@ interface Listed {
   readonly variant: string
 }
 
-const level = (flags: AdminFlags, env: NodeJS.ProcessEnv) =>
-  colorLevel({
-    option: flags.color === 'always' || flags.color === 'never' ? flags.color : 'auto',
-    env,
-    isTTY: process.stdout.isTTY === true,
-  })
-
 const print = (text: string): void => void process.stdout.write(text)
-
-/** Says what went wrong on stderr, and gives the exit code. */
-const guarded = async (work: () => Promise<number>): Promise<number> => {
-  try {
-    return await work()
-  } catch (error) {
-    if (!(error instanceof AdminError)) throw error
-    process.stderr.write(`revproxy: ${error.message}${/[.?!]$/.test(error.message) ? '' : '.'}\n`)
-    return error.exitCode
-  }
-}
 
 const ttlText = (ttl: number): string =>
   ttl > 0 ? `ttl ${formatSeconds(ttl)}` : `stale ${formatSeconds(-ttl)}`
@@ -64,7 +39,7 @@ export const listCache = (
       print(`${JSON.stringify(answer)}\n`)
       return exitCodes.fine
     }
-    const paint = palette(level(flags, env))
+    const paint = palette(stdoutColor(flags, env))
     for (const entry of answer.entries) {
       const ttl = ttlText(entry.ttlSeconds)
       const state = entry.ttlSeconds > 0 ? paint.fresh(ttl.padEnd(12)) : paint.renewed(ttl.padEnd(12))
@@ -102,7 +77,7 @@ export const getCache = (
       print(`${JSON.stringify(found)}\n`)
       return exitCodes.fine
     }
-    const paint = palette(level(flags, env))
+    const paint = palette(stdoutColor(flags, env))
     print(
       `${found.status}  ${escapeControl(found.url)}  age ${formatSeconds(found.ageSeconds)}, ${ttlText(found.ttlSeconds)}, ${formatSize(found.bytes)}\n`,
     )
@@ -169,7 +144,7 @@ export const explainRequest = (
     print(
       flags.json === true
         ? `${JSON.stringify(explanation)}\n`
-        : explanationText(explanation, level(flags, env)),
+        : explanationText(explanation, stdoutColor(flags, env)),
     )
     return exitCodes.fine
   })

@@ -3,10 +3,13 @@ import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { Refused } from '../ci/refused.ts'
 import { envName, type OptionName, type OptionSpec, options as table } from '../options.ts'
+import { adminOptions } from './admin-command.ts'
 import { withoutCommand } from './command-line.ts'
 import { exitCodes } from './exit-codes.ts'
 import { missingValue, othersFlag, unknownOption } from './messages.ts'
 import { type Given, splitEnv, UsageError } from './settings.ts'
+import { addTopCommand } from './top.ts'
+import { addTraceCommand } from './trace.ts'
 
 const entries = Object.entries(table) as Array<[OptionName, OptionSpec<unknown>]>
 
@@ -84,16 +87,8 @@ const addAdminCommands = (
   env: NodeJS.ProcessEnv,
   set: (work: () => Promise<number>) => void,
 ): void => {
-  const shared = (command: Command): Command =>
-    command
-      .exitOverride()
-      .configureOutput({ writeErr: () => {} })
-      .helpOption('-h, --help', 'print this help')
-      .option('--admin <port|host:port>', 'admin listener of the running proxy (default: 9900)')
-      .option('--json', 'print JSON')
-      .option('--color <auto|always|never>', 'colours', 'auto')
   const header = (text: string, before: string[] | undefined): string[] => [...(before ?? []), text]
-  const explain = shared(program.command('explain <url>'))
+  const explain = adminOptions(program.command('explain <url>'))
     .description('say why a request to a running proxy is a hit or a miss')
     .option('-H, --header <"Name: value">', 'a field of the request; repeatable', header)
     .option('-X, --method <method>', 'its method', 'GET')
@@ -105,18 +100,18 @@ const addAdminCommands = (
     .command('cache')
     .description('list, show or purge what a running proxy has stored')
     .helpOption('-h, --help', 'print this help')
-  const list = shared(cache.command('ls [prefix]')).description('what is stored, under a path or URL')
+  const list = adminOptions(cache.command('ls [prefix]')).description('what is stored, under a path or URL')
   list.action((prefix: string | undefined) =>
     set(async () => (await import('./cache.ts')).listCache(prefix, list.opts(), env)),
   )
-  const show = shared(cache.command('get <url>'))
+  const show = adminOptions(cache.command('get <url>'))
     .description('one stored response')
     .option('-H, --header <"Name: value">', 'a field of the request, to select a variant; repeatable', header)
   show.action((url: string) => {
     const { header: headers = [], ...flags } = show.opts()
     set(async () => (await import('./cache.ts')).getCache(url, headers, flags, env))
   })
-  const purge = shared(cache.command('purge [what]'))
+  const purge = adminOptions(cache.command('purge [what]'))
     .description('forget a path or URL, all that begins so (ending in *), or everything')
     .option('--all', 'everything')
   purge.action((what: string | undefined) => {
@@ -201,6 +196,8 @@ Examples:
     run = work
   }
   addAdminCommands(program, env, set)
+  addTraceCommand(program, env, set)
+  addTopCommand(program, env, set)
   const doctor = configure(program.command('doctor [target]'))
     .description('look for what could be wrong on this machine, and say what to do')
     .helpOption('-h, --help', 'print this help')

@@ -4,6 +4,7 @@ import { wantsSession } from '../ci/wants.ts'
 import { systemClock } from '../core/clock.ts'
 import { requestLog } from '../observe/log.ts'
 import { redactor } from '../observe/redact.ts'
+import { routes } from '../observe/routes.ts'
 import { lineSink } from '../observe/sink.ts'
 import { summary } from '../observe/summary.ts'
 import { type Options, redactedByDefault } from '../options.ts'
@@ -105,25 +106,26 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
   const say = (sentence: string): void => err.write(`revproxy: ${sentence}\n`)
   const totals = summary({ clock })
+  const route = routes({ templates: options.route })
   const log =
     format === 'off'
-      ? []
-      : [
-          requestLog({
-            format,
-            color: stdoutColor,
-            slowMs: options.slow,
-            verbose: options.verbose,
-            quiet: options.quiet,
-            redact: redactor({
-              names: [...redactedByDefault, ...options.redact],
-              enabled: !options['no-redact'],
-            }),
-            width: () => outStream.columns,
-            write: out.write,
-            clock,
+      ? undefined
+      : requestLog({
+          format,
+          color: stdoutColor,
+          slowMs: options.slow,
+          verbose: options.verbose,
+          quiet: options.quiet,
+          redact: redactor({
+            names: [...redactedByDefault, ...options.redact],
+            enabled: !options['no-redact'],
           }),
-        ]
+          width: () => outStream.columns,
+          write: out.write,
+          clock,
+          filter: options.filter,
+          route,
+        })
   const ci = wantsSession(options, command)
     ? (await import('../ci/session.ts')).session({
         options,
@@ -151,8 +153,9 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
     proxy = await startProxy(options, {
       version,
       clock,
-      observers: [...log, totals.observer, ...(ci?.observers ?? [])],
+      observers: [...(log === undefined ? [] : [log]), totals.observer, ...(ci?.observers ?? [])],
       linesDropped: out.dropped,
+      route,
       notices: {
         redisAway: (url) => say(redisAway(url, 1)),
         redisBack: (url) => say(redisBack(url)),
@@ -175,6 +178,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   const code = await ended
   if (proxy.active() > 0) say(stopping(proxy.active()))
   await proxy.close(GRACE_MS)
+  log?.flush()
   if (ci === undefined) {
     await out.flush(500)
     err.write(`\n${totals.text({ color: stderrColor, width: process.stderr.columns })}`)
@@ -214,6 +218,7 @@ const shown = (options: Options, proxy: RunningProxy) => {
     ),
     metricsPath: options.metrics,
     adminUrl: proxy.adminUrl,
+    traceReceiverUrl: proxy.traceReceiverUrl,
   }
 }
 

@@ -176,7 +176,11 @@ export const parseHeader = (text: string): HeaderEdit => {
   if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
     throw new BadValue('a value without control or non-Latin-1 characters')
   const name = match[1]!
-  if (/^(?:content-length|transfer-encoding|connection|keep-alive|upgrade|te|trailer)$/i.test(name)) {
+  if (
+    /^(?:content-length|transfer-encoding|connection|proxy-connection|keep-alive|upgrade|http2-settings|te|trailer|expect)$/i.test(
+      name,
+    )
+  ) {
     throw new BadValue(`another field: ${name} belongs to the connection and is set by the proxy itself`)
   }
   return { name, value: value === '' ? undefined : value }

@@ -3,6 +3,8 @@
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
 const EACH_UNSAFE = new RegExp(UNSAFE, 'gu')
 const PRINTABLE_ASCII = /^[ -~]*$/
+/** Printable ASCII without quotes and backslashes: most texts, and no escape is looked for. */
+const NOTHING_TO_QUOTE = /^[ !#-[\]-~]*$/
 
 const visible = (character: string): string => {
   const code = character.codePointAt(0)!
@@ -30,6 +32,7 @@ export const escapeControl = (text: string): string => {
 
 /** The text as a JSON string in which the same characters stand as `\u…` escapes, so that it can be shown as it is. */
 export const quoteJson = (text: string): string => {
+  if (NOTHING_TO_QUOTE.test(text)) return `"${text}"`
   const quoted = JSON.stringify(text)
   if (PRINTABLE_ASCII.test(quoted) || !UNSAFE.test(quoted)) return quoted
   return quoted.replace(EACH_UNSAFE, jsonVisible)

@@ -23,6 +23,8 @@ export interface TraceLine {
   readonly cache?: string
   readonly reason?: string
   readonly error?: string
+  /** Over the rate limit. */
+  readonly limited?: true
 }
 
 /** An exchange and its spans. */
@@ -49,7 +51,7 @@ export interface TraceViewOptions {
 
 /** One line of the list. */
 export const traceLine = (exchange: Readonly<Exchange>, redact: Redactor): TraceLine => {
-  const { id, trace, cause, method, url, startedAt, ended, cache } = exchange
+  const { id, trace, cause, method, url, startedAt, ended, cache, limit } = exchange
   return {
     id,
     ...(trace === undefined ? {} : { traceId: trace.traceId }),
@@ -61,6 +63,7 @@ export const traceLine = (exchange: Readonly<Exchange>, redact: Redactor): Trace
     durationMs: Math.max(0, (ended?.at ?? startedAt) - startedAt),
     ...(cache === undefined ? {} : { cache: cache.status, reason: cache.reason }),
     ...(ended?.error === undefined ? {} : { error: ended.error }),
+    ...(limit?.allowed === false ? { limited: true } : {}),
   }
 }
 

@@ -42,11 +42,16 @@ export interface Tracing {
 
 /** Starts what is asked for; undefined when nothing is. Rejects with a sentence when the receiver has no port. */
 export const startTracing = async (options: TracingOptions): Promise<Tracing | undefined> => {
-  const { endpoints, receivePort, sample } = options
+  const { receivePort, sample } = options
+  // OTEL_EXPORTER_OTLP_ENDPOINT may be meant for the target: what we sent to ourselves we would pass on for ever.
+  const endpoints = options.endpoints.filter((endpoint) => !isOurs(endpoint, receivePort))
   if (endpoints.length === 0 && receivePort === undefined && !options.idsWanted) return undefined
-  const receiving = receivePort === undefined ? undefined : await startReceiving(receivePort, options)
+  const receiving =
+    receivePort === undefined ? undefined : await startReceiving(receivePort, { ...options, endpoints })
   const exporters =
-    endpoints.length === 0 ? undefined : traceExporters({ ...options, redactUrl: options.redact.url })
+    endpoints.length === 0
+      ? undefined
+      : traceExporters({ ...options, endpoints, redactUrl: options.redact.url })
   return {
     observers: exporters === undefined ? [] : [exporters.observer],
     continueTrace: (headers) => continueTrace(headers, { sample }),
@@ -58,6 +63,13 @@ export const startTracing = async (options: TracingOptions): Promise<Tracing | u
       await Promise.all([exporters?.close(deadlineMs), receiving?.close(deadlineMs)])
     },
   }
+}
+
+/** Whether an endpoint is our own receiver. */
+const isOurs = (endpoint: TraceEndpoint, receivePort: number | undefined): boolean => {
+  if (endpoint.kind !== 'otlp' || receivePort === undefined) return false
+  const { hostname, port } = new URL(endpoint.url)
+  return Number(port) === receivePort && /^(?:localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)$/.test(hostname)
 }
 
 const startReceiving = async (port: number, { endpoints, redact, onProblem }: TracingOptions) => {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { gate } from '../support/client.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
-import { gets, node } from './support.ts'
+import { folder, gets, node } from './support.ts'
 
 const hello = (_: unknown, res: { end(text: string): void }): void => res.end('hello')
 
@@ -161,10 +162,22 @@ describe('exit codes', () => {
 
   test('8 after a fault of ours, however well all went', async (t) => {
     const upstream = await startUpstream(t, hello)
-    const fault = `data:text/javascript,${encodeURIComponent("if (process.argv[1]?.endsWith('revproxy.js')) setTimeout(() => { throw new Error('boom') }, 150)")}`
-    const { code, stderr } = await runProgram(t, [upstream.url, '--', ...node('setTimeout(() => {}, 600)')], {
-      NODE_OPTIONS: `--import=${fault}`,
-    })
+    const flag = join(folder(t), 'flag')
+    const script = `
+      if (process.argv[1]?.endsWith('revproxy.js')) setInterval(() => {
+        if (!process.getBuiltinModule('node:fs').existsSync(process.env.FLAG)) return
+        process.env.FLAG = '/nowhere'
+        throw new Error('boom')
+      }, 5).unref()`
+    const { code, stderr } = await runProgram(
+      t,
+      [
+        upstream.url,
+        '--',
+        ...node("require('node:fs').writeFileSync(process.env.FLAG, ''); setTimeout(() => {}, 500)"),
+      ],
+      { FLAG: flag, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` },
+    )
     assert.equal(code, 8)
     assert.match(stderr, /unexpected: Error: boom/)
     assert.match(stderr, /exit code 8: a fault of the proxy itself\./)
@@ -208,24 +221,25 @@ describe('signals', () => {
 })
 
 test('the last requests are answered, though the command has ended', async (t) => {
-  const arrived = gate()
-  const release = gate()
-  const upstream = await startUpstream(t, async (_, res) => {
-    arrived.open()
-    await release.promise
-    res.end('late')
+  const [late, release] = [gate(), gate()]
+  const upstream = await startUpstream(t, async (req, res) => {
+    if (req.url === '/late') {
+      late.open()
+      await release.promise
+    } else await late.promise
+    res.end('at last')
   })
-  // What the command leaves behind still waits for its answer.
-  const grandchild = `fetch(process.env.REVPROXY_URL + '/late').then(async (res) => console.log('answered', res.status, await res.text()))`
-  const command = node(
-    `require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(grandchild)}], { stdio: 'inherit', detached: true }).unref(); process.stdin.on('data', () => {}); fetch(process.env.REVPROXY_URL + '/go').catch(() => {}); setTimeout(() => process.exit(0), 5000)`,
-  )
-  const program = await startProgram(t, [upstream.url, '--expect', 'requests>=1', '--', ...command])
-  await arrived.promise
-  while (!upstream.requests.some(({ url }) => url === '/late'))
-    await new Promise((resolve) => setImmediate(resolve))
+  // What the command leaves behind still waits for its answer when the command ends.
+  const left =
+    "fetch(process.env.REVPROXY_URL + '/late').then(async (res) => console.log(res.status, await res.text()))"
+  const command = node(`
+    const { spawn } = require('node:child_process')
+    spawn(process.execPath, ['-e', ${JSON.stringify(left)}], { stdio: 'inherit', detached: true }).unref()
+    fetch(process.env.REVPROXY_URL + '/go').then(() => process.exit(0))`)
+  const program = await startProgram(t, [upstream.url, '--expect', 'requests==2', '--', ...command])
+  await program.until('stopping: 1 request is on the way')
   release.open()
   const { stdout, code } = await program.ended
-  assert.match(stdout, /answered 200 late/)
+  assert.match(stdout, /200 at last/)
   assert.equal(code, 0)
 })

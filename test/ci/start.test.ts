@@ -40,15 +40,11 @@ const running = async (
 test('the backend is started, waited for, shown with a name before its lines, and ended with all it started', async (t) => {
   const port = await freePort()
   const file = join(folder(t), 'pids')
-  const { code, stderr } = await runProgram(t, [
-    `:${port}`,
-    '--start',
-    backend(port, file, 300),
-    '--expect',
-    'requests==1',
-    '--',
-    ...gets(['/']),
-  ])
+  const { code, stderr } = await runProgram(
+    t,
+    [`:${port}`, '--start', backend(port, file, 300), '--expect', 'requests==1', '--', ...gets(['/'])],
+    { DEAF: '1' },
+  )
   assert.equal(code, 0, stderr)
   assert.match(stderr, /^node \| backend listens$/m)
   assert.match(stderr, /✓ requests==1/)

@@ -39,11 +39,11 @@ export const freePort = async (): Promise<number> => {
   }
 }
 
-/** A backend for `--start`: listens on the port after `delayMs`, tells its pid and that of a child in a file. */
+/** A backend for `--start`: listens on the port after `delayMs`, writes the pids of itself, a child and a child in a group of its own. DEAF=1: SIGTERM does not end the child. */
 export const backendScript = `
 const http = require('node:http'), fs = require('node:fs'), { spawn } = require('node:child_process')
 const [port, pids, delay = '0'] = process.argv.slice(1)
-const child = spawn(process.execPath, ['-e', 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000)'], { stdio: 'ignore' })
+const child = spawn(process.execPath, ['-e', (process.env.DEAF ? 'process.on("SIGTERM", () => {}); ' : '') + 'setInterval(() => {}, 1000)'], { stdio: 'ignore' })
 const apart = spawn('sleep', ['600'], { stdio: 'ignore', detached: true })
 fs.writeFileSync(pids, [process.pid, child.pid, apart.pid].join(' '))
 setTimeout(() => http.createServer((req, res) => {

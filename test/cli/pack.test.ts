@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -15,7 +15,18 @@ interface Packed {
   readonly files: ReadonlyArray<{ readonly path: string }>
 }
 
-const run = promisify(execFile)
+/** Without node_modules/.bin, where a development dependency has an npm of its own that is years old. */
+const env = {
+  ...process.env,
+  PATH: (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((folder) => !folder.endsWith(join('node_modules', '.bin')))
+    .join(delimiter),
+}
+
+const execute = promisify(execFile)
+const run = (file: string, args: string[], options: { cwd?: string } = {}) =>
+  execute(file, args, { ...options, env })
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 test('the packed tarball, installed into an empty folder, gives a working revproxy', async (t) => {

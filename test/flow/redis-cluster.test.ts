@@ -26,7 +26,11 @@ test('one node of a cluster is killed: the others serve, its keys are known to b
   for (const [i, key] of keys.entries()) if (!away.includes(key)) assert.equal(textOf(outcomes[i]), key)
   // Through the time in which the cluster finds out by itself, and a new client asks it.
   for (let i = 0; i < 80; i++) {
-    for (const key of keys.slice(0, 20)) await outcome(() => store.get(key))
+    for (const key of keys.slice(0, 20)) {
+      const got = await outcome(() => store.get(key))
+      if (away.includes(key)) assert.equal(got, 'store-down')
+      else assert.equal(textOf(got), key)
+    }
     await sleep(50)
   }
   assert.equal(store.isReady(), true)

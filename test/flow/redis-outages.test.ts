@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Entry } from '../../src/cache/entry.ts'
+import { Shelf } from '../../src/cache/shelf.ts'
 import type { Slot } from '../../src/cache/store/store.ts'
 import { entryOf } from '../cache/entries.ts'
 import { courtesy, startFakeRedis } from '../support/fake-redis.ts'
@@ -53,6 +54,20 @@ test('Redis freezes: a few calls miss the deadline, no more are made, and it is 
   assert.equal(textOf(await store.get('k')), 'x')
   assert.deepEqual(told, ['no answer in time', 'back'])
   assert.ok((await gets()) - before <= 5, 'nothing had piled up')
+})
+
+test('lookups alone find out that Redis is frozen', async (t) => {
+  const redis = await startRedis(t)
+  const { store, told } = await openStore(t, redis.url, { timeoutMs: 50 })
+  const shelf = new Shelf(store, { now: () => Date.now() }, () => false)
+  await shelf.save('k', entryOf('x'))
+  await shelf.save('v', entryOf('x', { selection: ['accept', undefined] }))
+  assert.ok((await shelf.find('v', [])).entry !== undefined)
+  redis.freeze()
+  for (let i = 0; i < 3; i++) await outcome(() => shelf.find(i === 1 ? 'v' : 'k', []))
+  await until('it is told', () => told.length === 1)
+  for (let i = 0; i < 20; i++) assert.equal(await outcome(() => shelf.find('k', [])), 'store-down')
+  redis.thaw()
 })
 
 test('many at once meet a frozen Redis: what they send is bounded', async (t) => {

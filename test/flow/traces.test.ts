@@ -234,6 +234,31 @@ test('a port of --trace-receive that is taken is said in a sentence', async (t) 
   )
 })
 
+test('a receiver that is named as endpoint too does not pass on to itself for ever', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
+  // A port that was free a moment ago.
+  const { port } = new URL(
+    (await proxyWith(t, { target: upstream.url, 'trace-receive': '0' })).traceReceiverUrl!,
+  )
+  const free = String(Number(port) === 65_535 ? 40_000 : Number(port) + 1)
+  const proxy = await proxyWith(t, {
+    target: upstream.url,
+    'trace-receive': free,
+    trace: `http://localhost:${free}`,
+  })
+  await get(proxy.url)
+  await fetch(`${proxy.traceReceiverUrl}/v1/traces`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-protobuf' },
+    body: new Uint8Array(protobufOf('a'.repeat(32), 'b'.repeat(16))),
+  })
+  await new Promise((resolve) => setTimeout(resolve, 700))
+  assert.match(
+    await (await fetch(`${proxy.adminUrl}/metrics`)).text(),
+    /^revproxy_trace_spans_received_total 1$/m,
+  )
+})
+
 test('answers name their trace when asked, with or without anybody who is sent spans', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
   const proxy = await proxyWith(t, { target: upstream.url, 'trace-header': 'true' })

@@ -1,6 +1,6 @@
 /** Which of a Redis Cluster's 16,384 slots a key belongs to (Redis Cluster specification, "Key distribution model"). */
 
-const SLOTS = 16_384
+export const SLOTS = 16_384
 
 /** CRC-16/XMODEM: polynomial 0x1021, from 0. */
 const table = Uint16Array.from({ length: 256 }, (_, byte) => {

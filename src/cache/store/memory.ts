@@ -32,59 +32,53 @@ class Kept {
   /** By the system's clock, as keyv has it. */
   readonly expires: number | undefined
   readonly guard: number
+  /** As it is. */
   #slot: Slot | undefined
   #packed: Packed | undefined
 
   constructor(slot: Slot, expires: number | undefined, guard: number) {
-    this.#slot = slot
+    if (slot instanceof Tombstone) this.#slot = slot
+    else this.#packed = pack(slot)
     this.expires = expires
     this.guard = guard
   }
 
-  /** The slot; unpacked for good if need be. */
   get value(): Slot {
-    this.#slot ??= unpack(this.#packed!)
-    return this.#slot
+    return this.#slot ?? unpack(this.#packed!)
   }
 
-  get isPacked(): boolean {
-    return this.#slot === undefined
+  get isLoose(): boolean {
+    return this.#slot !== undefined
   }
 
-  pack(): void {
-    if (this.#slot instanceof Tombstone || this.#slot === undefined) return
+  /** Keeps it as it is beside its packed form, so that it need not be unpacked each time. */
+  loosen(slot: Slot): void {
+    this.#slot = slot
+  }
+
+  tighten(): void {
     // Nothing of it changes but how often it was served.
-    if (this.#packed === undefined) this.#packed = pack(this.#slot)
-    else if (this.#slot instanceof Entry) this.#packed = { ...this.#packed, hits: this.#slot.hits }
-    this.#slot = undefined
+    if (this.#slot instanceof Entry && this.#packed !== undefined) this.#packed.hits = this.#slot.hits
+    if (this.#packed !== undefined) this.#slot = undefined
   }
 
-  /** What there is to look at; it stays packed. */
+  /** What there is to look at; it stays as it is. */
   standing(): Standing {
     const { guard } = this
-    if (this.#slot === undefined) {
-      const packed = this.#packed!
-      return {
-        slot: unpack(packed, true),
-        bodyBytes: packed.kind === 'entry' ? packedBodyBytes(packed) : 0,
-        guard,
-      }
-    }
-    if (!(this.#slot instanceof Entry)) return { slot: this.#slot, bodyBytes: 0, guard }
-    const slot = new Entry({ ...this.#slot.parts, body: EMPTY })
-    slot.hits = this.#slot.hits
-    return { slot, bodyBytes: this.#slot.body.length, guard }
+    const packed = this.#packed
+    if (packed === undefined) return { slot: this.#slot!, bodyBytes: 0, guard }
+    const slot = unpack(packed, true)
+    if (this.#slot instanceof Entry && slot instanceof Entry) slot.hits = this.#slot.hits
+    return { slot, bodyBytes: slot instanceof Entry ? packedBodyBytes(packed) : 0, guard }
   }
 }
 
-const EMPTY = Buffer.alloc(0)
-
 /**
- * Costs that were measured on Node 20, over 50,000 entries: of a key in the maps of the LRU with a packed slot, of a
- * text or a number in a JSON head; and as objects, of an Entry with what is read off it once, of a string beyond its
- * characters with its place in an array.
+ * Costs that were measured on Node 20, over 50,000 entries: of a key in the maps of the LRU with a packed slot (350 to
+ * 450, and the rest for what the collector leaves until it runs), of a text or a number in a JSON head; and as objects,
+ * of an Entry with what is read off it once, of a string beyond its characters with its place in an array.
  */
-const KEY_BYTES = 600
+const KEY_BYTES = 800
 const HEAD_BYTES = 160
 const HEAD_TEXT_BYTES = 4
 const VARIANT_BYTES = 100
@@ -103,8 +97,7 @@ const sizeOf = (slot: Slot, key: string): number => {
   if (slot instanceof Entry) {
     const { fields, selection, url, body } = slot.parts
     const texts = textBytes(fields, HEAD_TEXT_BYTES) + textBytes(selection, HEAD_TEXT_BYTES)
-    // A view holds all of the memory that it is a part of.
-    return own + HEAD_BYTES + texts + url.length + body.buffer.byteLength
+    return own + HEAD_BYTES + texts + url.length + body.length
   }
   if (!(slot instanceof Index)) return own
   let bytes = own
@@ -126,16 +119,6 @@ const looseSizeOf = (slot: Slot): number => {
   for (const { key, selection } of slot.variants)
     bytes += OBJECT_BYTES / 4 + key.length + textBytes(selection, OBJECT_TEXT_BYTES)
   return bytes
-}
-
-/** A body may be a view of much more memory than its own bytes, which it would hold. */
-const compact = (slot: Slot): Slot => {
-  if (!(slot instanceof Entry)) return slot
-  const { body } = slot.parts
-  if (body.buffer.byteLength <= body.length + 1024) return slot
-  const own = Buffer.allocUnsafeSlow(body.length)
-  body.copy(own)
-  return new Entry({ ...slot.parts, body: own })
 }
 
 /** Why keys were dropped is remembered for so many of them, and for so many characters of keys. */
@@ -175,7 +158,7 @@ class LruAdapter {
     this.#loose = new LRUCache<string, Kept>({
       maxSize: Math.max(1, looseBytes),
       dispose: (kept, _key, reason) => {
-        if (reason === 'evict') kept.pack()
+        if (reason === 'evict') kept.tighten()
       },
     })
   }
@@ -184,10 +167,13 @@ class LruAdapter {
     return this.lru.calculatedSize + this.#loose.calculatedSize
   }
 
-  get(key: string): Kept | undefined {
+  get(key: string): { value: Slot; expires: number | undefined } | undefined {
     const kept = this.#fresh(key, this.lru.get(key))
-    if (kept !== undefined && (kept.isPacked || this.#loose.get(key) === undefined)) this.#loosen(key, kept)
-    return kept
+    if (kept === undefined) return undefined
+    const { expires, value } = kept
+    if (kept.isLoose) this.#loose.get(key)
+    else this.#loosen(key, kept, value)
+    return { value, expires }
   }
 
   peek(key: string): Kept | undefined {
@@ -196,20 +182,18 @@ class LruAdapter {
 
   #fresh(key: string, kept: Kept | undefined): Kept | undefined {
     if (kept?.expires === undefined || Date.now() <= kept.expires) return kept
-    const wasStored = kept.isPacked || !(kept.value instanceof Tombstone)
+    const wasStored = !(kept.standing().slot instanceof Tombstone)
     this.lru.delete(key)
     if (wasStored) this.dropped.set(key, 'evicted-age')
     return undefined
   }
 
-  /** Keeps it as objects for a while, and packs what was not asked for for the longest time. */
-  #loosen(key: string, kept: Kept): void {
-    const slot = kept.value
-    if (slot instanceof Tombstone) return
+  /** What is asked for is not packed again before others were asked for. */
+  #loosen(key: string, kept: Kept, slot: Slot): void {
     const size = looseSizeOf(slot)
-    if (size <= this.#loose.maxSize) this.#loose.set(key, kept, { size })
-    // Too large to be kept so at all; whoever asked has the slot by now.
-    else queueMicrotask(() => kept.pack())
+    if (size > this.#loose.maxSize) return
+    kept.loosen(slot)
+    this.#loose.set(key, kept, { size })
   }
 
   set(key: string, { value: coming, expires }: Given): boolean {
@@ -235,7 +219,6 @@ class LruAdapter {
     const kept = new Kept(slot, expires, slot instanceof Tombstone ? Math.max(guard, slot.at) : guard)
     this.#loose.delete(key)
     this.lru.set(key, kept, { size })
-    this.#loosen(key, kept)
     return true
   }
 
@@ -264,7 +247,7 @@ export const memoryStore = (maxBytes: number): Store => {
       return adapter.peek(key)?.standing()
     },
     async set(key, slot, keepMs, askedAt = Number.POSITIVE_INFINITY) {
-      const coming = new Coming(compact(slot), askedAt)
+      const coming = new Coming(slot, askedAt)
       // A TTL that is no integer is silently not stored by some adapters of keyv.
       await keyv.set(key, coming, Math.max(1, Math.ceil(keepMs)))
       return coming.put

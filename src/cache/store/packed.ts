@@ -1,5 +1,5 @@
 /**
- * Slots of the memory store that nobody has asked for lately, in one piece of memory outside the heap: a JSON head and
+ * Slots of the memory store in one piece of memory outside the heap: a JSON head and
  * the body. As objects they would cost the collector several times their size, in time and in room that it leaves
  * until it runs.
  */
@@ -16,7 +16,8 @@ export interface Packed {
   /** Where the body begins, unless it stands apart. */
   readonly headBytes: number
   readonly apart: Buffer | undefined
-  readonly hits: number
+  /** Times it was served. */
+  hits: number
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -31,12 +32,20 @@ const piece = (head: unknown, body: Buffer): { bytes: Buffer; headBytes: number 
   return { bytes, headBytes }
 }
 
+/** A body may be a view of much more memory than its own bytes, which it would hold. */
+const ownPiece = (body: Buffer): Buffer => {
+  if (body.buffer.byteLength <= body.length * 1.1) return body
+  const own = Buffer.allocUnsafeSlow(body.length)
+  body.copy(own)
+  return own
+}
+
 /** Packs a slot. */
 export const pack = (slot: Entry | Index): Packed => {
   if (slot instanceof Index)
     return { kind: 'index', ...piece(slot.variants, EMPTY), apart: undefined, hits: 0 }
   const { body, ...head } = slot.parts
-  const apart = body.length >= APART_BYTES ? body : undefined
+  const apart = body.length >= APART_BYTES ? ownPiece(body) : undefined
   return { kind: 'entry', ...piece(head, apart === undefined ? body : EMPTY), apart, hits: slot.hits }
 }
 

@@ -6,18 +6,26 @@
  * - node-redis finds out about another master only when a node that it knows says so (MOVED). When one stays away, a
  *   new client asks the cluster anew.
  */
-import { createClient, createCluster, ErrorReply, RESP_TYPES } from '@redis/client'
-import { clusterSlot } from './cluster-slot.ts'
+import { ErrorReply } from '@redis/client'
+import { clusterSlot, SLOTS } from './cluster-slot.ts'
 import { within } from './deadline.ts'
-import { messageOf, RedisNode, SILENCE_MS } from './redis-node.ts'
+import {
+  type BytesClient,
+  bytesOf,
+  type Cluster,
+  CONNECT_MS,
+  clusterBytesOf,
+  clusterClient,
+  destroy,
+  destroyCluster,
+  LONGEST_RETRY_MS,
+  type Master,
+  type Single,
+  singleClient,
+} from './redis-clients.ts'
+import { messageOf, RedisNode } from './redis-node.ts'
 import { StoreError } from './store.ts'
 
-/** How long a connection may take. When nothing else goes over it, it is asked for a sign of life. */
-const CONNECT_MS = 2000
-const PING_MS = 2000
-const LONGEST_RETRY_MS = 500
-/** Calls that wait for a reply; more are refused by node-redis. */
-const MAX_WAITING = 10_000
 /** A refusal (OOM, READONLY, LOADING …) counts as over when that long nothing was refused. */
 const CALM_MS = 2000
 /** For how long a master of a cluster is away before its place is looked for anew, and how often. */
@@ -30,44 +38,6 @@ export interface LinkOptions {
   /** Told when something is wrong and when nothing is any more; both once. */
   readonly onState: (error: string | undefined) => void
 }
-
-const buffers = { [RESP_TYPES.BLOB_STRING]: Buffer }
-
-const clientOptions = () => ({
-  disableOfflineQueue: true,
-  pingInterval: PING_MS,
-  commandsQueueMaxLength: MAX_WAITING,
-  socket: {
-    connectTimeout: CONNECT_MS,
-    socketTimeout: SILENCE_MS,
-    reconnectStrategy: (retries: number) => Math.min(LONGEST_RETRY_MS, 50 * 2 ** retries),
-  },
-})
-
-const singleClient = (url: string) => createClient({ url, ...clientOptions() })
-
-const clusterClient = (urls: readonly string[]) => {
-  // What the URLs say concerns their nodes only; the others of the cluster are known by address.
-  const { username, password, protocol } = new URL(urls[0]!)
-  const { socket, ...rest } = clientOptions()
-  return createCluster({
-    rootNodes: urls.map((url) => ({ url })),
-    defaults: {
-      ...rest,
-      socket: protocol === 'rediss:' ? { ...socket, tls: true as const } : socket,
-      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-    },
-  })
-}
-
-type Single = ReturnType<typeof singleClient>
-type Cluster = ReturnType<typeof clusterClient>
-type Master = Cluster['masters'][number]
-/** The client for values: they are bytes. */
-export type BytesClient = ReturnType<typeof bytesOf>
-
-const bytesOf = (client: Single) => client.withTypeMapping(buffers)
 
 /** What is wrong, by where it was seen; tells when that begins and ends. */
 class Troubles {
@@ -118,7 +88,7 @@ export class RedisLink {
       this.#startSingle(this.#single)
     } else {
       this.#cluster = this.#startCluster()
-      this.#bytes = this.#cluster.withTypeMapping(buffers) as unknown as BytesClient
+      this.#bytes = clusterBytesOf(this.#cluster)
       this.#renewing = setInterval(() => this.#renewWhereLost(), FAILOVER_MS).unref()
     }
   }
@@ -165,8 +135,8 @@ export class RedisLink {
       return result
     } catch (error) {
       if (error instanceof StoreError) {
-        // A deadline that was cut shorter says nothing about the node.
-        if (withinMs >= this.#options.timeoutMs) node?.late()
+        // A deadline that was cut much shorter says nothing about the node.
+        if (withinMs >= this.#options.timeoutMs / 2) node?.late()
         throw error
       }
       if (error instanceof ErrorReply) {
@@ -274,7 +244,7 @@ export class RedisLink {
       settled = true
       clearInterval(poll)
       clearTimeout(timer)
-      if (works && !this.closed) this.#adopt(next)
+      if (works && !this.closed && !sameMasters(next, this.#cluster!)) this.#adopt(next)
       else destroyCluster(next)
     }
     next.on('error', () => {})
@@ -294,7 +264,7 @@ export class RedisLink {
     for (const node of this.#nodes.values()) node.stop()
     this.#nodes = new Map()
     this.#cluster = next
-    this.#bytes = next.withTypeMapping(buffers) as unknown as BytesClient
+    this.#bytes = clusterBytesOf(next)
     next.on('node-error', (error: unknown, { host, port }: { host: string; port: number }) => {
       this.#nodes.get(`${host}:${port}`)?.failed(error)
     })
@@ -310,18 +280,9 @@ export class RedisLink {
   }
 }
 
-const destroy = (client: { destroy(): void; unref?(): void }): void => {
-  try {
-    client.unref?.()
-    client.destroy()
-  } catch {
-    // It was closed already, or never open.
-  }
-}
-
-/** Its own destroy stops at the first node that is closed already. */
-const destroyCluster = (cluster: Cluster): void => {
-  for (const { client } of [...cluster.masters, ...cluster.replicas])
-    if (client !== undefined) destroy(client)
-  destroy(cluster)
+/** Whether two clients have the same masters for all slots. */
+const sameMasters = (a: Cluster, b: Cluster): boolean => {
+  for (let slot = 0; slot < SLOTS; slot++)
+    if (a.slots[slot]?.master.address !== b.slots[slot]?.master.address) return false
+  return true
 }
