@@ -93,7 +93,7 @@ test('a replica takes a master’s place: it is found', async (t) => {
   )
   await main!.stop()
   await until('it is told', () => told.length === 1)
-  await until('all keys are served again', allServed, 20_000)
+  await until('all keys are served again', allServed, 40_000)
   await until('it is told', async () => {
     for (const key of keys) await outcome(() => store.get(key))
     return (await allServed()) && told.at(-1) === 'back'
