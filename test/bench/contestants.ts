@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, type Server, type ServerSpec, startServer } from './children.ts'
+import { freePort } from '../support/free-port.ts'
+import { type Server, type ServerSpec, startServer } from './children.ts'
 import { findProgram, packageVersion, programVersion } from './machine.ts'
 
 /** The built program. */

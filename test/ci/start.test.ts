@@ -3,15 +3,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { freePort } from '../support/free-port.ts'
 import { type Program, runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
-import { allGone, backendScript, folder, freePort, gets, node, pidsIn, runs, until } from './support.ts'
+import { allGone, backendScript, folder, gets, node, pidsIn, runs, until } from './support.ts'
 
 /** A shell command line that runs the backend, in a shell of its own as `npm run` does. */
 const backend = (port: number, pids: string, delayMs = 0): string =>
   `node -e '${backendScript.replaceAll("'", `'\\''`)}' ${port} '${pids}' ${delayMs}; true`
 
-const waiting = node("console.log('command runs'); setInterval(() => {}, 1000)")
+const waiting = node(
+  "process.on('SIGINT', () => console.log('deaf')); console.log('command runs'); setInterval(() => {}, 1000)",
+)
 
 /** A run with a backend, while its command runs. */
 const running = async (
@@ -75,6 +78,7 @@ describe('the whole tree ends, however we end', () => {
   test('by SIGINT twice', async (t) => {
     const { program, pids } = await running(t)
     program.kill('SIGINT')
+    await program.until('deaf')
     program.kill('SIGINT')
     assert.equal((await program.ended).code, 130)
     await allGone(pids)

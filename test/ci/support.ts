@@ -1,6 +1,5 @@
 /** What the tests of CI mode share: commands to run behind the proxy, files, and processes that are gone. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -20,23 +19,6 @@ export const folder = (t: TestContext): string => {
   const path = mkdtempSync(join(tmpdir(), 'revproxy-ci-'))
   t.after(() => rmSync(path, { recursive: true, force: true }))
   return path
-}
-
-/** A port that was free a moment ago on both loopback addresses. */
-export const freePort = async (): Promise<number> => {
-  for (;;) {
-    const first = createServer()
-    const port = await new Promise<number>((resolve) => {
-      first.listen(0, '127.0.0.1', () => resolve((first.address() as { port: number }).port))
-    })
-    await new Promise((resolve) => first.close(resolve))
-    const second = createServer()
-    const free = await new Promise<boolean>((resolve) => {
-      second.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EADDRNOTAVAIL'))
-      second.listen(port, '::1', () => second.close(() => resolve(true)))
-    })
-    if (free) return port
-  }
 }
 
 /** A backend for `--start`: listens on the port after `delayMs`, writes the pids of itself, a child and a child in a group of its own. DEAF=1: SIGTERM does not end the child. */

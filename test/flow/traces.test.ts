@@ -8,6 +8,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import type { TraceView } from '../../src/observe/trace-view.ts'
 import { get } from '../support/client.ts'
+import { freePort } from '../support/free-port.ts'
 import { attribute, bytes, fixed64, int } from '../support/protobuf.ts'
 import { startProxy, type TestProxy, type TextOptions } from '../support/proxy.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -236,11 +237,7 @@ test('a port of --trace-receive that is taken is said in a sentence', async (t) 
 
 test('a receiver that is named as endpoint too does not pass on to itself for ever', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
-  // A port that was free a moment ago.
-  const { port } = new URL(
-    (await proxyWith(t, { target: upstream.url, 'trace-receive': '0' })).traceReceiverUrl!,
-  )
-  const free = String(Number(port) === 65_535 ? 40_000 : Number(port) + 1)
+  const free = String(await freePort())
   const proxy = await proxyWith(t, {
     target: upstream.url,
     'trace-receive': free,

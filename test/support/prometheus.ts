@@ -1,10 +1,10 @@
 /** A real Prometheus for a test: on a port of its own, scraping what it is told, in a folder that goes with the test. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { freePort } from './free-port.ts'
 
 /** A sample of an instant query. */
 export interface Row {
@@ -20,17 +20,6 @@ export interface TestPrometheus {
   /** Any path of its API, `/api/v1/targets`; the `data` of the answer. */
   api(path: string): Promise<unknown>
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
 
 /** Starts Prometheus scraping `target` (`host:port`) five times a second under the job `revproxy`. */
 export const startPrometheus = async (t: TestContext, target: string): Promise<TestPrometheus> => {
