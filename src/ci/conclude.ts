@@ -8,6 +8,7 @@ import type { Options } from '../options.ts'
 import type { ProcessEnd } from './backend.ts'
 import { makeBaseline } from './baseline.ts'
 import { curlCommand, shellQuoted } from './curl.ts'
+import { proxiedLoopback } from './doctor/machine.ts'
 import { endEvent, expectationEvent } from './events.ts'
 import { type Judged, judge, noTraffic } from './judge.ts'
 import type { Ledger } from './ledger.ts'
@@ -53,8 +54,9 @@ export const conclude = (run: Run, telling: Telling): Exit => {
   const { options, commandEnd, words, ledger, url, totals } = run
   const { say, emit } = telling
   const variables = words === undefined ? undefined : ['REVPROXY_URL', ...options['url-env']]
+  const place = { url, variables, proxiedBy: proxiedLoopback(run.env) }
   const cameToIt = !run.notReached && (words === undefined || commandEnd !== undefined)
-  const judged = cameToIt ? judge({ ledger, url, variables }) : ledger.accounts.map(notJudged)
+  const judged = cameToIt ? judge({ ledger, ...place }) : ledger.accounts.map(notJudged)
   const exit = outcomeOf.run({
     ...run,
     command: words === undefined ? 'none' : (commandEnd ?? 'not run'),
@@ -78,8 +80,8 @@ export const conclude = (run: Run, telling: Telling): Exit => {
   if (exit.code === exitCodes.fine) saveBaseline(run, say)
   if (exit.code !== exitCodes.fine) telling.write(run.held)
   writeReports(report, { ...telling, options, env: run.env, totals: totals.text })
-  if (cameToIt && variables !== undefined && judged.length === 0 && report.all.requests === 0)
-    say(noTraffic({ url, variables }))
+  const untouched = report.all.requests === 0 && run.signalled === undefined
+  if (cameToIt && untouched && variables !== undefined && judged.length === 0) say(noTraffic(place))
   if (exit.code !== exitCodes.fine) say(lastSentence(report))
   for (const each of judged) emit?.(expectationEvent(each))
   emit?.(endEvent(exit, reportObject(report)))

@@ -62,7 +62,10 @@ export const harFile = (
 /** One exchange as an entry (http://www.softwareishard.com/blog/har-12-spec/#entries). */
 export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin: string): object => {
   const { ended, upstream, cache, startedAt, method, requestBytes } = exchange
-  const url = new URL(redact.url(exchange.url), origin)
+  const shown = redact.url(exchange.url)
+  // A client may ask for anything (`//`, `*`, `host:443`); what is no URL then stands as it came.
+  const written = shown.startsWith('/') ? origin + shown : shown
+  const url = URL.canParse(written) ? new URL(written) : undefined
   const request = redact.fields(exchange.requestHeaders)
   const response = redact.fields(exchange.responseHeaders ?? [])
   const field = (fields: ReadonlyArray<[string, string]>, name: string): string =>
@@ -75,11 +78,11 @@ export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin:
     time: ms(end - startedAt),
     request: {
       method,
-      url: url.href,
+      url: url?.href ?? written,
       httpVersion: version,
       cookies: cookies(request, 'cookie'),
       headers: pairs(request),
-      queryString: [...url.searchParams].map(([name, value]) => ({ name, value })),
+      queryString: [...(url?.searchParams ?? [])].map(([name, value]) => ({ name, value })),
       ...(requestBytes === 0
         ? {}
         : { postData: { mimeType: field(request, 'content-type'), text: '', comment: 'not kept' } }),

@@ -97,6 +97,8 @@ export interface JudgeInput {
   readonly url: string
   /** The variables that carried it to the command; undefined without one. */
   readonly variables: readonly string[] | undefined
+  /** The variable that sends requests for this machine to another proxy. */
+  readonly proxiedBy: string | undefined
 }
 
 /** Judges all expectations, in their order. */
@@ -104,10 +106,12 @@ export const judge = (input: JudgeInput): Judged[] =>
   input.ledger.accounts.map((account) => judgeOne(account, input))
 
 /** Nothing came through the proxy, and what that means. */
-export const noTraffic = ({ url, variables }: Pick<JudgeInput, 'url' | 'variables'>): string =>
-  variables === undefined
-    ? `no request came through the proxy on ${url}.`
-    : `no request came through the proxy. The command should have sent them to ${url}: does it read ${either(variables)}? --url-env NAME sets another variable.`
+export const noTraffic = ({ url, variables, proxiedBy }: Omit<JudgeInput, 'ledger'>): string => {
+  if (variables === undefined) return `no request came through the proxy on ${url}.`
+  const elsewhere =
+    proxiedBy === undefined ? '' : ` ${proxiedBy} is set and may send them elsewhere: NO_PROXY=localhost.`
+  return `no request came through the proxy. The command should have sent them to ${url}: does it read ${either(variables)}? --url-env NAME sets another variable.${elsewhere}`
+}
 
 const either = (names: readonly string[]): string =>
   names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`

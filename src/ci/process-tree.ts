@@ -58,8 +58,10 @@ export const processTree = (leader: number): ProcessTree => {
       }
     },
     killNow() {
+      // Looked for before: children of what is dead are nobody's.
+      const members = look()
       send(-leader, 'SIGKILL')
-      signal(look(), 'SIGKILL')
+      signal(members, 'SIGKILL')
     },
   }
 }

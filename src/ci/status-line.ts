@@ -20,8 +20,8 @@ export const statusLine = ({
   return {
     show(text) {
       if (!terminal) return
-      // A line that wraps could not be taken back.
-      const line = text.slice(0, Math.max(20, (width() ?? 80) - 1))
+      // A line that wraps could not be taken back. A terminal of width 0 does not know its own.
+      const line = text.slice(0, Math.max(20, (width() || 80) - 1))
       if (line !== status) write(`\r\x1b[K${line}`)
       status = line
     },

@@ -36,17 +36,18 @@ export const measure = (exchange: Readonly<Exchange>): Measured => {
 
 /**
  * The time we added until the head of the answer: before the request was handed on and after the head came back,
- * without what it waited in a queue that was asked for. Undefined where we waited for another's request.
+ * without what it waited in a queue or for a target that restarts. Undefined where we waited for another's request.
  */
 const overheadMs = (exchange: Readonly<Exchange>): number | undefined => {
-  const { headAt, upstream, cache, startedAt, queuedMs = 0 } = exchange
+  const { headAt, upstream, cache, startedAt } = exchange
+  const waitedMs = (exchange.queuedMs ?? 0) + (exchange.heldMs ?? 0)
   if (headAt === undefined) return undefined
   if (upstream === undefined) {
     const waited = cache?.status === 'coalesced' || cache?.leader !== undefined
-    return waited ? undefined : Math.max(0, headAt - startedAt - queuedMs)
+    return waited ? undefined : Math.max(0, headAt - startedAt - waitedMs)
   }
   if (upstream.headAt === undefined) return undefined
-  return Math.max(0, upstream.startedAt - startedAt - queuedMs) + Math.max(0, headAt - upstream.headAt)
+  return Math.max(0, upstream.startedAt - startedAt - waitedMs) + Math.max(0, headAt - upstream.headAt)
 }
 
 /** Counts of some selection of the traffic. */

@@ -4,6 +4,7 @@ import type { Options } from '../options.ts'
 export const wantsSession = (options: Options, command: readonly string[] | undefined): boolean =>
   command !== undefined ||
   options.json ||
+  options.log === 'json' ||
   options.start.length > 0 ||
   options.expect.length > 0 ||
   [

@@ -1,5 +1,5 @@
 /** Commands of ours whose arguments may stand after `--`, as they do with any program. */
-const WITHOUT_COMMAND = new Set(['explain', 'cache', 'doctor', 'completion', 'help'])
+const WITHOUT_COMMAND = new Set(['explain', 'cache', 'trace', 'top', 'doctor', 'completion', 'help'])
 
 /** Splits off what stands after `--`: the command to run. Undefined where there is no `--`. */
 export const withoutCommand = (

@@ -138,7 +138,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
         width: () => process.stderr.columns,
         write: err.write,
         say,
-        emit: options.json ? out.write : undefined,
+        emit: format === 'json' ? out.write : undefined,
       })
     : undefined
   const fault = (sentence: string): void => {

@@ -40,8 +40,13 @@ test('expectations that hold end with 0, one that fails with 5 and the requests 
 test('no traffic fails, and says which variable the command should have read', async (t) => {
   const upstream = await startUpstream(t, answering)
   const args = [upstream.url, '--url-env', 'BASE_URL', '--expect', '5xx==0', '--', ...node('')]
-  const { code, stderr } = await runProgram(t, args)
+  const { code, stderr } = await runProgram(t, args, {
+    HTTP_PROXY: 'http://proxy:3128',
+    NO_PROXY: '',
+    no_proxy: '',
+  })
   assert.equal(code, 5)
+  assert.match(stderr, /http_proxy|HTTP_PROXY is set and may send them elsewhere/i)
   assert.match(
     stderr,
     /no request came through the proxy\. .*http:\/\/localhost:\d+: does it read REVPROXY_URL or BASE_URL\?/,

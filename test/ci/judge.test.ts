@@ -67,7 +67,12 @@ const judged = (text: string, traffic: readonly Exchange[], baseline?: Record<st
     onBroken: (each) => broken.push(each.text),
   })
   for (const each of traffic) books.observer.ended!(each)
-  const [first] = judge({ ledger: books, url: 'http://localhost:1', variables: ['REVPROXY_URL', 'API'] })
+  const [first] = judge({
+    ledger: books,
+    url: 'http://localhost:1',
+    variables: ['REVPROXY_URL', 'API'],
+    proxiedBy: undefined,
+  })
   return { ...first!, broken }
 }
 
