@@ -4,11 +4,11 @@ import type { CacheFacts, CacheStatus, Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
-import type { Directives } from '../http/cache-control.ts'
+import { type Directives, parseCacheControl } from '../http/cache-control.ts'
 import { type CacheStatusDetail, cacheStatus } from './cache-status.ts'
 import type { Missing } from './combine.ts'
 import type { Entry } from './entry.ts'
-import type { RequestMarks } from './key.ts'
+import { type RequestMarks, requestMarks } from './key.ts'
 import type { KeyRules } from './key-rules.ts'
 import type { ReuseRequest } from './reuse.ts'
 import type { Store } from './store/store.ts'
@@ -67,6 +67,43 @@ export interface Miss {
   /** What flights are filed under: the key and what selects among variants. */
   readonly flightKey: string
 }
+
+/** For a request without Cache-Control. */
+export const noDirectives: Directives = new Map()
+
+/** What a request says of reusing stored responses. */
+export const reuseRequest = (marks: RequestMarks): ReuseRequest => ({
+  directives: marks.cacheControl === undefined ? noDirectives : parseCacheControl(marks.cacheControl),
+  // RFC 9111 §5.4: Pragma counts only where there is no Cache-Control.
+  pragmaNoCache:
+    marks.pragma !== undefined &&
+    marks.cacheControl === undefined &&
+    /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(marks.pragma),
+})
+
+/** Reads a request; opens its cache facts as those of a request that the cache leaves alone. */
+export const asking =
+  (
+    keyRules: KeyRules | undefined,
+    keyFor: (scheme: string, host: string, url: string, headers: Fields) => string,
+  ) =>
+  (req: ProxyRequest): Asked => {
+    const { exchange, headers } = req
+    const marks = requestMarks(headers)
+    const key = keyFor(exchange.scheme, exchange.host, req.url, headers)
+    const reuse = reuseRequest(marks)
+    const facts: CacheFacts = { status: 'bypass', reason: 'method', key }
+    exchange.cache = facts
+    return {
+      req,
+      key,
+      marks,
+      directives: reuse.directives,
+      reuse,
+      facts,
+      selecting: keyRules?.selecting(headers) ?? headers,
+    }
+  }
 
 /** Writes the verdict. */
 export const setVerdict = (facts: CacheFacts, status: CacheStatus, reason: Reason, detail?: string): void => {

@@ -6,14 +6,21 @@
 import type { Clock } from '../core/clock.ts'
 import { type Reason, reasons, type StorageReason, storageReasons } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
-import { deltaSeconds, parseCacheControl } from '../http/cache-control.ts'
-import { differingField, type Selection } from '../http/vary.ts'
+import { reuseRequest } from './asked.ts'
 import { holds } from './deliver.ts'
-import type { Entry } from './entry.ts'
-import { ageTerms, lifetime } from './freshness.ts'
+import {
+  type Explanation,
+  freshnessFacts,
+  remedy,
+  seconds,
+  showVariant,
+  storedFacts,
+  verdictOf,
+} from './explanation.ts'
 import { type RequestMarks, requestMarks } from './key.ts'
+import { nearestTo } from './nearest.ts'
 import { lookupRemedies, storageRemedies } from './remedies.ts'
-import { type Decision, decide, type Step } from './reuse.ts'
+import { decide, type Step } from './reuse.ts'
 import type { Shelf } from './shelf.ts'
 import { Index, StoreError, Tombstone } from './store/store.ts'
 
@@ -26,53 +33,6 @@ export interface ExplainedRequest {
   /** Path and query. */
   readonly url: string
   readonly headers: Fields
-}
-
-/** One stored variant of the URI. Secret values are left out. */
-export interface ExplainedVariant {
-  readonly selects: ReadonlyArray<{ name: string; value: string | null }>
-  readonly matches: boolean
-  readonly differsIn?: string
-  readonly bytes: number
-  readonly ageSeconds: number
-}
-
-/** Everything there is to say. Seconds are fractions. */
-export interface Explanation {
-  readonly request: { readonly method: string; readonly url: string }
-  readonly verdict: 'hit' | 'stale' | 'revalidate' | 'miss' | 'bypass'
-  readonly sentence: string
-  readonly reason: Reason
-  readonly detail?: string
-  readonly steps: readonly Step[]
-  readonly key: string
-  readonly nearest?: { readonly key: string; readonly difference: string; readonly remedy?: string }
-  readonly variants: readonly ExplainedVariant[]
-  readonly freshness?: {
-    readonly source: string
-    readonly lifetime: number
-    readonly apparentAge: number
-    readonly correctedAge: number
-    readonly residentTime: number
-    readonly currentAge: number
-    readonly left: number
-    readonly staleWhileRevalidate?: number
-    readonly staleIfError?: number
-  }
-  readonly stored?: {
-    readonly status: number
-    readonly bytes: number
-    readonly storedAt: number
-    readonly hits: number
-    readonly forcedOver?: string
-  }
-  readonly lastNotStored?: {
-    readonly reason: StorageReason
-    readonly meaning: string
-    readonly status: number
-    readonly agoSeconds: number
-  }
-  readonly remedy?: string
 }
 
 /** What explaining needs. */
@@ -152,7 +112,7 @@ const consult = async (
   const headers = tools.selecting(request.headers)
   const slot = await shelf.store.get(base.key)
   const variants = slot instanceof Index ? slot.variants : []
-  const shownVariants = variants.map((variant) => showVariant(tools, variant, headers, now))
+  const shownVariants = variants.map((variant) => showVariant(tools.concealed, variant, headers, now))
   const found = await shelf.find(base.key, headers)
   const exists = slot !== undefined && !(slot instanceof Tombstone)
   base.steps.push({
@@ -176,7 +136,7 @@ const consult = async (
   }
   const { entry } = found
   if (entry === undefined) {
-    const wish = parseCacheControl(marks.cacheControl).has('no-cache')
+    const wish = reuseRequest(marks).directives.has('no-cache')
       ? ' The request says no-cache too, but that is not the reason.'
       : ''
     return {
@@ -207,14 +167,7 @@ const consult = async (
       ...remedy(reason),
     }
   }
-  const pragma = marks.cacheControl === undefined && /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(marks.pragma ?? '')
-  const decision = decide(
-    entry,
-    { directives: parseCacheControl(marks.cacheControl), pragmaNoCache: pragma },
-    now,
-    base.steps,
-    tools.shared,
-  )
+  const decision = decide(entry, reuseRequest(marks), now, base.steps, tools.shared)
   return {
     ...base,
     ...verdictOf(decision),
@@ -222,46 +175,6 @@ const consult = async (
     ...freshnessFacts(entry, now, tools.shared),
     ...storedFacts(entry),
   }
-}
-
-const verdictOf = (decision: Decision) => {
-  const { reason, detail } = decision
-  const because = detail === undefined ? reasons[reason] : `${reasons[reason]} (${detail})`
-  const facts = { reason, ...(detail === undefined ? {} : { detail }) }
-  switch (decision.use) {
-    case 'fresh':
-      return {
-        verdict: 'hit' as const,
-        sentence: `Served from the cache: fresh for ${seconds(decision.ttl)} more, ${seconds(decision.age)} old.`,
-        ...facts,
-      }
-    case 'stale':
-      return {
-        verdict: 'stale' as const,
-        sentence: `Served from the cache although stale: ${because}.`,
-        ...facts,
-        ...remedy(reason),
-      }
-    case 'stale-and-refresh':
-      return {
-        verdict: 'stale' as const,
-        sentence: `Served from the cache at once, and refreshed behind: ${because}.`,
-        ...facts,
-        ...remedy(reason),
-      }
-    case 'validate':
-      return {
-        verdict: 'revalidate' as const,
-        sentence: `Forwarded with the stored validators, if there are any: ${because}.`,
-        ...facts,
-        ...remedy(reason),
-      }
-  }
-}
-
-const remedy = (reason: Reason): { remedy?: string } => {
-  const text = lookupRemedies[reason]
-  return text === undefined ? {} : { remedy: text }
 }
 
 const whyNothing = async (
@@ -272,7 +185,7 @@ const whyNothing = async (
   now: number,
   wish: string,
 ) => {
-  const nearest = reason === 'vary-miss' ? undefined : await nearestTo(tools, key)
+  const nearest = reason === 'vary-miss' ? undefined : await nearestTo(tools.shelf, key)
   const last = tools.history(key).find(({ storage }) => storage !== undefined && storage !== 'stored')
   const not = last?.storage as StorageReason | undefined
   const because = detail === undefined ? reasons[reason] : `${reasons[reason]}: ${detail}`
@@ -293,96 +206,3 @@ const whyNothing = async (
     remedy: storageRemedies[not],
   }
 }
-
-const nearestTo = async ({ shelf }: ExplainTools, key: string) => {
-  const nearest = await shelf.nearest(key)
-  if (nearest === undefined || nearest === key) return undefined
-  const { difference, parameters } = keyDifference(key, nearest)
-  return {
-    key: nearest,
-    difference,
-    ...(parameters.length === 0
-      ? {}
-      : {
-          remedy: `It differs only in the query: --cache-key ${parameters.map((name) => `-query:${name}`).join(',')} would make it a hit.`,
-        }),
-  }
-}
-
-/** In words, where two keys differ; and the query parameters that are all of it. */
-const keyDifference = (a: string, b: string): { difference: string; parameters: string[] } => {
-  const split = (key: string) => {
-    const [head = '', ...more] = key.split('\n')
-    const match = /^([^:]+:\/\/[^/]*)([^?]*)(?:\?(.*))?$/s.exec(head)
-    return {
-      origin: match?.[1] ?? '',
-      path: match?.[2] ?? head,
-      query: match?.[3] ?? '',
-      more: more.join(' '),
-    }
-  }
-  const [x, y] = [split(a), split(b)]
-  if (x.origin !== y.origin)
-    return { difference: `host: asked ${x.origin}, stored ${y.origin}`, parameters: [] }
-  if (x.path !== y.path) return { difference: `path: asked ${x.path}, stored ${y.path}`, parameters: [] }
-  if (x.query === y.query)
-    return { difference: `key fields: asked ${x.more}, stored ${y.more}`, parameters: [] }
-  const [p, q] = [x.query.split('&'), y.query.split('&')]
-  const differing = [...p.filter((each) => !q.includes(each)), ...q.filter((each) => !p.includes(each))]
-  const names = [...new Set(differing.map((each) => each.split('=', 1)[0]!).filter((name) => name !== ''))]
-  if (names.length === 0) return { difference: 'order of the query parameters', parameters: [] }
-  return { difference: `query: ${names.join(', ')}`, parameters: names }
-}
-
-const showVariant = (
-  { concealed }: ExplainTools,
-  variant: { selection: Selection; bytes: number; receivedAt: number },
-  headers: Fields,
-  now: number,
-): ExplainedVariant => {
-  const selects: Array<{ name: string; value: string | null }> = []
-  for (let i = 0; i < variant.selection.length; i += 2) {
-    const name = variant.selection[i]!
-    selects.push({ name, value: concealed(name) ? '***' : (variant.selection[i + 1] ?? null) })
-  }
-  const difference = differingField(variant.selection, headers)
-  return {
-    selects,
-    matches: difference === undefined,
-    ...(difference === undefined ? {} : { differsIn: difference.name }),
-    bytes: variant.bytes,
-    ageSeconds: Math.max(0, (now - variant.receivedAt) / 1000),
-  }
-}
-
-const freshnessFacts = (entry: Entry, now: number, shared: boolean) => {
-  const life = lifetime(entry, shared)
-  const age = ageTerms(entry, now)
-  const swr = deltaSeconds(entry.directives, 'stale-while-revalidate')
-  const sie = deltaSeconds(entry.directives, 'stale-if-error')
-  return {
-    freshness: {
-      source: life.source,
-      lifetime: life.seconds,
-      apparentAge: age.apparent,
-      correctedAge: age.corrected,
-      residentTime: age.resident,
-      currentAge: age.current,
-      left: life.seconds - age.current,
-      ...(swr === undefined ? {} : { staleWhileRevalidate: swr }),
-      ...(sie === undefined ? {} : { staleIfError: sie }),
-    },
-  }
-}
-
-const storedFacts = (entry: Entry) => ({
-  stored: {
-    status: entry.status,
-    bytes: entry.body.length,
-    storedAt: entry.parts.receivedAt,
-    hits: entry.hits,
-    ...(entry.parts.ruled?.over === undefined ? {} : { forcedOver: entry.parts.ruled.over }),
-  },
-})
-
-const seconds = (value: number): string => `${Math.round(value * 10) / 10} s`

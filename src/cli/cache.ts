@@ -1,5 +1,5 @@
 /** `revproxy cache ls|get|purge` and `revproxy explain`: against the admin listener of a running proxy. */
-import type { Explanation } from '../cache/explain.ts'
+import type { Explanation } from '../cache/explanation.ts'
 import { escapeControl } from '../observe/escape.ts'
 import { palette } from '../observe/palette.ts'
 import { formatSeconds, formatSize } from '../observe/units.ts'

@@ -1,5 +1,5 @@
 /** `revproxy explain`: the explanation of one request, for people. */
-import type { Explanation } from '../cache/explain.ts'
+import type { Explanation } from '../cache/explanation.ts'
 import { escapeControl } from '../observe/escape.ts'
 import { type ColorLevel, palette } from '../observe/palette.ts'
 import { formatSeconds, formatSize } from '../observe/units.ts'

@@ -54,7 +54,7 @@ const allowed: Record<string, readonly string[]> = {
   ],
   cli: [
     'core',
-    'cache/explain.ts',
+    'cache/explanation.ts',
     'observe',
     'options.ts',
     'proxy.ts',
