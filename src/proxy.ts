@@ -336,6 +336,13 @@ const answerEdits = (options: Options) => {
   ])
 }
 
+/** Options under which other responses are stored than without them. */
+const bending = (options: Options): string[] => [
+  ...(options.private ? ['private'] : []),
+  ...(options['cache-mode'] === 'force' ? ['force'] : []),
+  ...(options['force-private'] ? ['force-private'] : []),
+]
+
 /** The store of the cache; undefined when it is off. */
 const makeStore = async (options: Options, notices: Notices) => {
   const urls = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
@@ -344,7 +351,8 @@ const makeStore = async (options: Options, notices: Notices) => {
     return redisStore({
       urls,
       timeoutMs: options['cache-timeout'],
-      scope: options.target!.display,
+      // What one user's cache or force stored is not for a cache without these options.
+      scope: [options.target!.display, ...bending(options)].join(' '),
       onState: ({ url, error }) =>
         error === undefined ? notices.redisBack(url) : notices.redisAway(url, error),
     })

@@ -1,7 +1,11 @@
 /** The cache over the admin listener: list, look into, purge, explain. */
+import { type Reason, reasons } from '../core/reasons.ts'
 import type { AdminAnswer, AdminRoute } from './server.ts'
 
-/** What the routes need of the cache. Keys are as they are filed: `http://localhost:8080/path?query`. */
+/**
+ * What the routes need of the cache. Keys are as they are filed: `http://localhost:8080/path?query`. While the shared
+ * store is away all reject with an error whose `reason` says so.
+ */
 export interface CacheHandle {
   /** Entries whose key passes, at most `limit` of them. */
   list(
@@ -9,8 +13,8 @@ export interface CacheHandle {
     prefix: string,
     limit: number,
   ): Promise<{ entries: ListedEntry[]; more: boolean }>
-  /** Drops what is stored under these keys; gives how many there were. */
-  purge(keys: readonly string[]): Promise<number>
+  /** Drops what is stored under these keys: how many there were, and how many the store could not be told of yet. */
+  purge(keys: readonly string[]): Promise<{ purged: number; owed: number }>
   /** Explains one request; the URL is absolute. */
   explain(request: { method: string; url: URL; headers: readonly string[] }): Promise<unknown>
   /** What is stored for one request, secrets concealed; undefined for nothing. */
@@ -86,8 +90,24 @@ const described = (
   return { method: (query.get('method') ?? 'GET').toUpperCase(), url: new URL(whole), headers }
 }
 
+/** The same route, which says so when the store is away. */
+const orAway = (route: AdminRoute): AdminRoute => ({
+  ...route,
+  async handle(request) {
+    try {
+      return await route.handle(request)
+    } catch (error) {
+      const { reason } = error as { reason?: Reason }
+      if (reason !== 'store-down' && reason !== 'too-slow-store') throw error
+      return json(503, { error: `${reasons[reason]}: nothing was done. Try again when it answers.` })
+    }
+  },
+})
+
 /** The routes below `/cache`. */
-export const cacheRoutes = (cache: CacheHandle): AdminRoute[] => [
+export const cacheRoutes = (cache: CacheHandle): AdminRoute[] => routes(cache).map(orAway)
+
+const routes = (cache: CacheHandle): AdminRoute[] => [
   {
     method: 'GET',
     path: '/cache/entries',
@@ -112,10 +132,13 @@ export const cacheRoutes = (cache: CacheHandle): AdminRoute[] => [
       let purged = 0
       for (;;) {
         const { entries, more } = await cache.list(chosen.passes, chosen.prefix, LIMIT)
-        const keys = [...new Set(entries.map(({ key }) => key))]
-        const gone = await cache.purge(keys)
-        purged += gone
-        if (!more || gone === 0) return json(200, { purged })
+        const gone = await cache.purge([...new Set(entries.map(({ key }) => key))])
+        purged += gone.purged
+        if (gone.owed > 0) {
+          const error = `the shared cache stopped answering: ${purged} purged, ${gone.owed} for this proxy only until it answers again. Purge again to be sure.`
+          return json(503, { error, purged, owed: gone.owed })
+        }
+        if (!more || gone.purged === 0) return json(200, { purged })
       }
     },
   },

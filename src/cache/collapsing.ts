@@ -73,9 +73,10 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
     }
     if (landing.kind === 'alone') flights.rememberUnshared(why.flightKey)
     const { recording } = landing.kind === 'shared' ? landing : { recording: undefined }
+    // Landed before it is settled: what it brought counts among the bytes that are kept at hand.
+    flight.land(landing)
     // A body that is whole is found in the store by whoever comes now.
     if (recording === undefined) settle()
-    flight.land(landing)
     // Those who wait make their readers in the turn that follows the landing.
     if (recording !== undefined) setImmediate(() => recording.abandonIfUnread())
   }

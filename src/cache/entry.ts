@@ -35,6 +35,8 @@ export interface StoredParts {
   readonly part?: (Part & { readonly total: number | undefined }) | undefined
   /** Freshness that `--cache-mode force` or `--ttl` gives, seconds; and which of them. */
   readonly ruled?: Ruled | undefined
+  /** Stored by the cache of a single user (`--private`). */
+  readonly single?: true | undefined
 }
 
 /** A stored response. */
@@ -70,10 +72,13 @@ export class Entry {
     return this.#directives
   }
 
-  /** A valid CDN-Cache-Control. */
+  /** A valid CDN-Cache-Control; it is for shared caches, so the cache of a single user has none (RFC 9213 §3.1). */
   get targeted(): Directives | undefined {
     if (this.#targeted === null)
-      this.#targeted = parseTargeted(joinedValue(this.parts.fields, 'cdn-cache-control'))
+      this.#targeted =
+        this.parts.single === true
+          ? undefined
+          : parseTargeted(joinedValue(this.parts.fields, 'cdn-cache-control'))
     return this.#targeted
   }
 

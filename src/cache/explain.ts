@@ -110,7 +110,7 @@ const consult = async (
 ): Promise<Explanation> => {
   const { shelf } = tools
   const headers = tools.selecting(request.headers)
-  const slot = await shelf.store.get(base.key)
+  const slot = (await shelf.store.peek(base.key))?.slot
   const variants = slot instanceof Index ? slot.variants : []
   const shownVariants = variants.map((variant) => showVariant(tools.concealed, variant, headers, now))
   const found = await shelf.find(base.key, headers)

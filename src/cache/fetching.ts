@@ -56,7 +56,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     response: ProxyResponse,
     times: { requestedAt: number; receivedAt: number },
   ): Entry => {
-    const kept = storedFields(response.headers)
+    const kept = storedFields(response.headers, shared)
     // RFC 9110 §6.6.1: a response without Date gets the time of its receipt.
     const fields = hasField(kept, 'date') ? kept : [...kept, 'Date', formatDate(times.receivedAt)]
     const range =
@@ -69,6 +69,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
       selection: selectionFor(fields, asked.selecting, options.keyRules?.ignored),
       url: asked.req.url,
       part: range,
+      ...(shared ? {} : { single: true }),
     }
     const byTtl = ttlMs === undefined ? undefined : { seconds: ttlMs / 1000, by: 'ttl' as const }
     if (!rules.force) return new Entry({ ...parts, ruled: byTtl })

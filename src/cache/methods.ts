@@ -4,8 +4,21 @@ import type { Asked, CacheOptions } from './asked.ts'
 import type { Fetching } from './fetching.ts'
 import { isSafeMethod } from './key.ts'
 import { plain, type Serving } from './serving.ts'
-import type { Shelf } from './shelf.ts'
+import type { Dropped, Shelf } from './shelf.ts'
 import { isOwnRepresentation, namedTargets } from './unsafe.ts'
+
+/** What a PURGE is answered, by what it came to. 503 where only this process knows of it yet, so that scripts try again. */
+const purgeAnswers: Readonly<Record<Dropped, (key: string) => ProxyResponse>> = {
+  dropped: (key) => plain(200, `purged ${key}`),
+  nothing: (key) => plain(404, `nothing is stored under ${key}`),
+  owed: (key) => {
+    const { status, headers, body } = plain(
+      503,
+      `the shared cache does not answer: ${key} is purged for this proxy, and for others as soon as it answers again. Purge again to be sure.`,
+    )
+    return { status, headers: [...headers, 'Retry-After', '1'], body }
+  },
+}
 
 /** What passing other methods needs. */
 export interface MethodTools {
@@ -44,8 +57,8 @@ export const otherMethods = (
   }
 
   const purge = async ({ key, facts }: Asked): Promise<ProxyResponse> => {
-    const had = await shelf.drop(key, 'purged')
-    return label(plain(had ? 200 : 404, had ? `purged ${key}` : `nothing is stored under ${key}`), facts)
+    const dropped = await shelf.drop(key, 'purged')
+    return label(purgeAnswers[dropped](key), facts)
   }
 
   return passMethod

@@ -28,6 +28,12 @@ export interface Found {
   readonly varyOn?: readonly string[]
 }
 
+/**
+ * What dropping came to: there was something, there was nothing, or the store is away: then it counts in this process
+ * and the store is told as soon as it answers.
+ */
+export type Dropped = 'dropped' | 'nothing' | 'owed'
+
 const MAX_VARIANTS = 100
 /** How long it is remembered why a URI has nothing; longer than any fetch that it must keep out. */
 const TOMBSTONE_MS = 600_000
@@ -194,22 +200,19 @@ export class Shelf {
     }
   }
 
-  /**
-   * Drops all that is stored for a URI, and keeps out what was asked for until now. Never rejects; says whether there
-   * was anything, as far as that could be found out in time.
-   */
-  async drop(key: string, reason: Reason): Promise<boolean> {
+  /** Drops all that is stored for a URI, and keeps out what was asked for until now. Never rejects. */
+  async drop(key: string, reason: Reason): Promise<Dropped> {
     const tombstone = new Tombstone(reason, this.#clock.now())
     this.#owed.add(key, tombstone)
     this.#onDrop(key)
     try {
-      return await within(
+      const had = await within(
         this.store.timeoutMs,
         this.#write(key, () => this.#bury(key, tombstone)),
       )
+      return had ? 'dropped' : 'nothing'
     } catch {
-      // It stays owed until the store can be told.
-      return false
+      return 'owed'
     }
   }
 

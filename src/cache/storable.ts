@@ -147,12 +147,13 @@ export const keepMs = (entry: Entry, now: number): number => {
 }
 
 /**
- * Field lines as they are stored: without connection-level ones (RFC 9111 §3.1), and without those that `private` or
- * `no-cache` withhold by name (§5.2.2.4, §5.2.2.7).
+ * Field lines as they are stored: without connection-level ones (RFC 9111 §3.1), and without those that `no-cache`, or
+ * in a shared cache `private`, withhold by name (§5.2.2.4, §5.2.2.7).
  */
-export const storedFields = (fields: Fields, directives: Directives = responseDirectives(fields)): Fields => {
+export const storedFields = (fields: Fields, shared = true): Fields => {
+  const directives = responseDirectives(fields, shared)
   const withheld = new Set([
-    ...(namedFields(directives, 'private') ?? []),
+    ...((shared ? namedFields(directives, 'private') : undefined) ?? []),
     ...(namedFields(directives, 'no-cache') ?? []),
   ])
   const named = nominated(fields)

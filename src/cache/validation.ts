@@ -73,7 +73,8 @@ export const freshened = (
   times: { requestedAt: number; receivedAt: number },
   select?: (fields: Fields) => Selection,
 ): Entry => {
-  const given = storedFields(update)
+  const shared = entry.parts.single !== true
+  const given = storedFields(update, shared)
   const replaced = new Set<string>(['age'])
   const added: string[] = []
   for (let i = 0; i < given.length; i += 2) {
@@ -88,7 +89,7 @@ export const freshened = (
     added.push('Date', formatDate(times.receivedAt))
   }
   // Once more: what the directives that hold now withhold may have come with either.
-  const fields = storedFields([...withoutFields(entry.fields, replaced), ...added])
+  const fields = storedFields([...withoutFields(entry.fields, replaced), ...added], shared)
   const selection = replaced.has('vary') && select !== undefined ? select(fields) : entry.parts.selection
   const { requestedAt, receivedAt } = times
   const next = new Entry({ ...entry.parts, fields, requestedAt, receivedAt, selection })

@@ -36,8 +36,10 @@ export const notLoopback = (host: string): string =>
   'Leave --host out to keep it to this machine.'
 
 /** The shared cache is away; requests go on without it. */
-export const redisAway = (url: string, retrySeconds: number): string =>
-  `${shownUrl(url)} does not answer; serving without the shared cache, trying again in ${seconds(retrySeconds)}.`
+export const redisAway = (url: string, retrySeconds: number, error = ''): string =>
+  /^[A-Z]{2,}\b/.test(error) && !/^E[A-Z]{4,}$/.test(error.split(/[ :]/, 1)[0]!)
+    ? `${shownUrl(url)} refuses: ${escapeControl(error.replace(/\.$/, ''))}. Serving without what it refuses, trying again.`
+    : `${shownUrl(url)} does not answer; serving without the shared cache, trying again in ${seconds(retrySeconds)}.`
 
 /** The shared cache is there again. */
 export const redisBack = (url: string): string => `${shownUrl(url)} answers again; using the shared cache.`

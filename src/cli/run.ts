@@ -157,7 +157,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
       linesDropped: out.dropped,
       route,
       notices: {
-        redisAway: (url) => say(redisAway(url, 1)),
+        redisAway: (url, error) => say(redisAway(url, 1, error)),
         redisBack: (url) => say(redisBack(url)),
         trace: say,
         internal: (error) => fault(`a fault of the proxy itself: ${(error as Error)?.stack ?? error}`),

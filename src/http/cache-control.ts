@@ -43,9 +43,11 @@ export const parseCacheControl = (value: string | undefined): Directives => {
   return directives
 }
 
-/** Directives of a response for this cache: CDN-Cache-Control where it is valid, else Cache-Control (RFC 9213 §2.2). */
-export const responseDirectives = (fields: Fields): Directives =>
-  parseTargeted(joinedValue(fields, 'cdn-cache-control')) ??
+/**
+ * Directives of a response: for a shared cache CDN-Cache-Control where it is valid, else Cache-Control (RFC 9213 §2.2).
+ */
+export const responseDirectives = (fields: Fields, shared: boolean): Directives =>
+  (shared ? parseTargeted(joinedValue(fields, 'cdn-cache-control')) : undefined) ??
   parseCacheControl(joinedValue(fields, 'cache-control'))
 
 const unquote = (value: string): string =>

@@ -64,6 +64,7 @@ export const storeSuite = (name: string, open: (t: TestContext) => Promise<Store
       url: '/a?\xe9"',
       part: { first: 2, last: 1025, total: 5000 },
       ruled: { seconds: 1.5, by: 'force', over: 'no-store' },
+      single: true,
     })
     assert.equal((await store.set('k', entry, MINUTE)).kept, 'stored')
     const got = await store.get('k')

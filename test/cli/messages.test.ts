@@ -24,6 +24,22 @@ const sentences: Array<[given: string | undefined, want: string | undefined]> = 
     'rediss://***@redis.test:6380/2 does not answer; serving without the shared cache, trying again in 0.3 s.',
   ],
   [
+    redisAway('redis://localhost:6379', 1, 'connect ECONNREFUSED 127.0.0.1:6379'),
+    'redis://localhost:6379 does not answer; serving without the shared cache, trying again in 1 s.',
+  ],
+  [
+    redisAway('redis://h', 1, 'ECONNRESET'),
+    'redis://h does not answer; serving without the shared cache, trying again in 1 s.',
+  ],
+  [
+    redisAway('redis://h', 1, 'WRONGPASS invalid username-password pair or user is disabled.'),
+    'redis://h refuses: WRONGPASS invalid username-password pair or user is disabled. Serving without what it refuses, trying again.',
+  ],
+  [
+    redisAway('redis://h', 1, 'ERR \x1b[2J'),
+    'redis://h refuses: ERR \\x1b[2J. Serving without what it refuses, trying again.',
+  ],
+  [
     targetRefused(['127.0.0.1:3000', '[::1]:3000'], 5),
     'target refused on 127.0.0.1:3000 and [::1]:3000 for 5 s. Is it running?',
   ],

@@ -117,6 +117,24 @@ test('--private keeps what a shared cache may not', async (t) => {
   assert.equal(upstream.requests.length, 1)
 })
 
+test('--private does not read CDN-Cache-Control, which is for shared caches, before and after a 304', async (t) => {
+  const upstream = await startUpstream(t, (req, res) => {
+    const fields = { 'cdn-cache-control': 'max-age=60', 'cache-control': 'max-age=1', etag: '"a"' }
+    res.writeHead(req.headers['if-none-match'] === undefined ? 200 : 304, fields).end()
+  })
+  const shared = await startProxy(t, { target: upstream.url })
+  const single = await startProxy(t, { target: upstream.url, private: 'true' })
+  for (const proxy of [shared, single]) {
+    for (let i = 0; i < 3; i++) {
+      await get(proxy.url)
+      proxy.advance(2000)
+    }
+  }
+  const statuses = (proxy: typeof shared) => proxy.exchanges.map(({ cache }) => cache!.status)
+  assert.deepEqual(statuses(shared), ['miss', 'hit', 'hit'])
+  assert.deepEqual(statuses(single), ['miss', 'revalidated', 'revalidated'])
+})
+
 test('PURGE goes to the upstream like any method, unless --purge', async (t) => {
   const upstream = await startUpstream(
     t,

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { get } from '../support/client.ts'
 import { startCluster } from '../support/cluster.ts'
+import { startProgram } from '../support/program.ts'
 import { startProxy, type TestProxy, type TextOptions } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/redis-store.ts'
@@ -59,21 +60,78 @@ test('Redis is frozen, thawed, emptied, killed and started again under load', as
   await hits(proxy)
   const load = underLoad(t, proxy)
   await sleep(200)
+  // The port was known before it was reached at first.
+  const before = proxy.notices.length
+  const told = (): string[] => proxy.notices.slice(before).map((notice) => notice.split(' ')[0]!)
   redis.freeze()
-  await sleep(700)
+  await until('the freeze is told', () => told().length === 1)
+  await sleep(300)
   redis.thaw()
   await hits(proxy)
+  assert.deepEqual(told(), ['away', 'back'])
   await redis.stop()
-  await sleep(300)
+  await until('the end is told', () => told().length === 3)
   await redis.restart()
   await hits(proxy)
   const { slowestMs, count } = await load.stop()
   assert.ok(count > 200, String(count))
   assert.ok(slowestMs < 1000, `${slowestMs} ms`)
-  // Told once each time it went, and once each time it came back; the port was known before it was reached at first.
-  const told = proxy.notices.map((notice) => notice.split(' ')[0])
-  assert.deepEqual(told.slice(-2), ['away', 'back'])
-  assert.ok(told.length <= 6, String(proxy.notices))
+  // Once each time it went, and once each time it came back.
+  assert.deepEqual(told(), ['away', 'back', 'away', 'back'])
+})
+
+test('one request that meets a frozen Redis is enough to be told, on the terminal, and so is its return', async (t) => {
+  const redis = await startRedis(t)
+  const upstream = await startUpstream(t, (_, res) => {
+    res.writeHead(200, { 'cache-control': 'max-age=60' }).end('x')
+  })
+  const program = await startProgram(t, [upstream.url, '-p', '0', '--admin', 'off', '--cache', redis.url])
+  await until('it hits', async () => /; hit/.test(String((await get(program.url)).headers['cache-status'])))
+  redis.freeze()
+  assert.equal((await get(program.url)).status, 200)
+  await program.until(/does not answer; serving without the shared cache/)
+  redis.thaw()
+  await program.until(/answers again; using the shared cache/)
+  assert.equal(program.stderr().match(/does not answer|answers again/g)?.length, 2)
+})
+
+test('what cannot be purged in Redis is said not to be, counts here, and is made up for', async (t) => {
+  const redis = await startRedis(t)
+  const upstream = await startUpstream(t, (_, res) => {
+    res.writeHead(200, { 'cache-control': 'max-age=60' }).end('x')
+  })
+  const proxy = await startProxy(t, { target: upstream.url, cache: redis.url, purge: 'true', admin: '0' })
+  await hits(proxy)
+  redis.freeze()
+  const purged = await get(`${proxy.url}/warm`, { method: 'PURGE' })
+  assert.deepEqual([purged.status, purged.headers['retry-after']], [503, '1'])
+  assert.match(
+    purged.text,
+    /^the shared cache does not answer: \S+\/warm is purged for this proxy, and for others as soon/,
+  )
+  for (const [method, path] of [
+    ['DELETE', '/cache/entries?all'],
+    ['GET', '/cache/entries'],
+    ['GET', '/cache/entry?url=/warm'],
+  ] as const) {
+    const answer = await get(proxy.adminUrl + path, { method })
+    assert.equal(answer.status, 503, path)
+    assert.match(
+      (JSON.parse(answer.text) as { error: string }).error,
+      /nothing was done. Try again when it answers/,
+    )
+  }
+  redis.thaw()
+  await until(
+    'it is of use again',
+    async () =>
+      (await get(`${proxy.url}/warm`)).headers['cache-status'] !== undefined &&
+      proxy.exchanges.at(-1)!.cache!.reason === 'purged',
+  )
+  assert.deepEqual(
+    proxy.notices.filter((notice) => notice.startsWith('internal')),
+    [],
+  )
 })
 
 test('what one proxy stores another serves, and what one purges the other has not', async (t) => {

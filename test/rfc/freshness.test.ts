@@ -362,3 +362,25 @@ table(
   [{ rfc: '9111 §4.2.3', name: 'Date has no fractions, so the fraction is no age', want: 0 }],
   () => currentAge(entryOf(['Date: {0}'], { requestedAt: T0 + 900, receivedAt: T0 + 900 }), T0 + 900),
 )
+
+interface SingleRow extends Row<string> {
+  readonly response: Lines
+}
+const singleRows: readonly SingleRow[] = [
+  {
+    rfc: '9213 §3.1',
+    name: 'CDN-Cache-Control is not for it',
+    response: ['CDN-Cache-Control: max-age=100', 'Cache-Control: max-age=10'],
+    want: '10 max-age',
+  },
+  {
+    rfc: '9213 §3.1',
+    name: 'nor does it take the place of Expires',
+    response: ['CDN-Cache-Control: max-age=100', 'Expires: {20}'],
+    want: '20 Expires',
+  },
+]
+table('lifetime in the cache of a single user', singleRows, ({ response }) => {
+  const { seconds, source } = lifetime(entryOf(response, { single: true }), false)
+  return `${seconds} ${source}`
+})

@@ -620,6 +620,29 @@ const fieldRows: readonly FieldsRow[] = [
 
 table('stored fields', fieldRows, ({ response }) => linesOf(storedFields(fieldsOf(response))))
 
+const singleFieldRows: readonly FieldsRow[] = [
+  {
+    rfc: '9111 §5.2.2.7',
+    name: 'private by name is for shared caches only',
+    response: ['Cache-Control: private=x-foo', 'X-Foo: 1'],
+    want: ['Cache-Control: private=x-foo', 'X-Foo: 1'],
+  },
+  {
+    rfc: '9213 §3.1',
+    name: 'and so is CDN-Cache-Control',
+    response: [
+      'Cache-Control: no-cache=x-foo',
+      'CDN-Cache-Control: no-cache="x-bar"',
+      'X-Foo: 1',
+      'X-Bar: 1',
+    ],
+    want: ['CDN-Cache-Control: no-cache="x-bar"', 'Cache-Control: no-cache=x-foo', 'X-Bar: 1'],
+  },
+]
+table('fields stored by the cache of a single user', singleFieldRows, ({ response }) =>
+  linesOf(storedFields(fieldsOf(response), false)),
+)
+
 const day = 24 * 3600
 interface KeepRow extends Row<number> {
   readonly response: Lines

@@ -120,7 +120,7 @@ const isFields = (value: unknown): value is string[] =>
   value.every((each, i) => typeof each === 'string' && (i % 2 === 0 ? NAME : VALUE).test(each))
 
 const entryOf = (head: Record<string, unknown>, body: Buffer): Entry | undefined => {
-  const { status, fields, requestedAt, receivedAt, selection, url, part, ruled } = head as {
+  const { status, fields, requestedAt, receivedAt, selection, url, part, ruled, single } = head as {
     [K in keyof StoredParts]: unknown
   }
   if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 999) return undefined
@@ -136,6 +136,7 @@ const entryOf = (head: Record<string, unknown>, body: Buffer): Entry | undefined
     url,
     ...(isPart(part) ? { part: { first: part.first, last: part.last, total: part.total } } : {}),
     ...(isRuled(ruled) ? { ruled } : {}),
+    ...(single === true ? { single } : {}),
   })
 }
 

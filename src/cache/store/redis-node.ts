@@ -1,7 +1,8 @@
 /**
  * One connection to Redis, and whether it is of use.
  *
- * - It is up from a PONG in time until its connection breaks or three calls in a row miss their deadline.
+ * - It is up from a PONG in time until its connection breaks, three calls in a row miss their deadline, or after one
+ *   that did a PING is not answered for a second.
  * - While it is not up nobody calls it. It is asked by PING, one at a time, so that no request pays for finding out
  *   and nothing piles up in a client whose Redis is frozen.
  * - Bytes that are no RESP leave replies out of step with calls: then the connection is made anew.
@@ -24,6 +25,9 @@ const PROBE_MS = 200
 export const SILENCE_MS = 5000
 /** Missed deadlines in a row that count as being away. */
 const PATIENCE = 3
+/** How long a PING may take, after fewer of them, before the connection counts as frozen. */
+const SUSPICION_MS = 1000
+const SILENT = 'no answer in time'
 
 /** The sentence in whatever was thrown; an AggregateError of node's dialling has its own in its parts. */
 export const messageOf = (error: unknown): string => {
@@ -45,6 +49,7 @@ export class RedisNode {
   #downSince = performance.now()
   #probing: NodeJS.Timeout | undefined
   #asked = false
+  #suspected = false
   #askedAt = 0
   #stopped = false
 
@@ -92,11 +97,26 @@ export class RedisNode {
   }
 
   late(): void {
+    if (!this.#up) return
     // Large answers may be the cause; it is told only when a PING is late too.
-    if (++this.#missed >= PATIENCE && this.#up) {
+    if (++this.#missed >= PATIENCE) {
       this.#leave()
       this.#ask()
-    }
+    } else this.#suspect()
+  }
+
+  /** Few calls may come while it is frozen: one that is late is enough to ask, with more patience, whether it is. */
+  #suspect(): void {
+    const client = this.#client()
+    if (this.#suspected || client === undefined) return
+    this.#suspected = true
+    within(SUSPICION_MS, client.ping())
+      .catch((error: unknown) => {
+        if (this.#up && error instanceof StoreError) this.#down(SILENT)
+      })
+      .finally(() => {
+        this.#suspected = false
+      })
   }
 
   stop(): void {
@@ -150,7 +170,7 @@ export class RedisNode {
         // An answer from before the connection broke once more tells nothing of now.
         if (askedAt >= this.#downSince && client.isReady) this.#wellAgain()
       },
-      (error: unknown) => this.#tell(error instanceof StoreError ? 'no answer in time' : messageOf(error)),
+      (error: unknown) => this.#tell(error instanceof StoreError ? SILENT : messageOf(error)),
     )
   }
 
