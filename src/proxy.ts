@@ -10,6 +10,7 @@ import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
 import { Cancel } from './core/cancel.ts'
 import { type Clock, systemClock } from './core/clock.ts'
+import type { Exchange } from './core/exchange.ts'
 import { Exchanges } from './core/exchanges.ts'
 import { compose, type Observer, type Stage } from './core/types.ts'
 import type { Target } from './core/values.ts'
@@ -27,7 +28,7 @@ import { stats } from './observe/stats.ts'
 import { type Options, redactedByDefault } from './options.ts'
 import { type Edge, startEdge } from './server.ts'
 import { childTrace } from './trace/context.ts'
-import { responseFields } from './trace/response-fields.ts'
+import { addedFields, responseFields } from './trace/response-fields.ts'
 import { propagate, withTrace } from './trace/stage.ts'
 import { startTracing } from './trace/tracing.ts'
 import { forward } from './upstream/forward.ts'
@@ -136,10 +137,13 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const { host } = options
   const onLoopback = host === undefined || isLoopback(host)
   const serverTiming = onLoopback && !options['no-server-timing']
+  /** What answers say of the exchange, those made of errors too. */
+  const told = { traceId: options['trace-header'], serverTiming, clock }
+  const extraFields =
+    told.traceId || serverTiming ? (exchange: Readonly<Exchange>) => addedFields(exchange, told) : undefined
   const stages: Stage[] = []
   // Where nobody is told anything and nobody looks, it would only pass answers on.
-  if (serverTiming || tracing !== undefined || options.admin !== undefined)
-    stages.push(responseFields({ traceId: options['trace-header'], serverTiming, clock }))
+  if (serverTiming || tracing !== undefined || options.admin !== undefined) stages.push(responseFields(told))
   if (options.cors !== undefined) {
     const { cors } = await import('./local/cors.ts')
     stages.push(cors(options.cors))
@@ -226,6 +230,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     target,
     prepare: (req) =>
       requestFields(tracing === undefined ? req : withTrace(req, options['trace-propagate']), fieldOptions),
+    extraFields,
     timeoutMs: options.timeout,
     connectTimeoutMs: options['connect-timeout'],
     tls: { rejectUnauthorized: !options.insecure, ...(options.ca === undefined ? {} : { ca: options.ca }) },
@@ -254,6 +259,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     continueTrace: tracing?.continueTrace,
     trusted: options['trust-proxy'] === undefined ? undefined : trusted(options['trust-proxy']),
     maxBodyBytes: options['max-body'],
+    extraFields,
     page:
       metricsPath === undefined
         ? undefined

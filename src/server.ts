@@ -61,6 +61,8 @@ export interface EdgeOptions {
   readonly upgrade?: ((call: UpgradeCall) => Promise<UpgradeEnd>) | undefined
   /** Larger request bodies get 413. */
   readonly maxBodyBytes?: number | undefined
+  /** Field lines of answers that the edge makes of errors, beside those of the error. */
+  readonly extraFields?: ((exchange: Exchange) => Fields) | undefined
   /** How long the head of a request may take; then 408. Bodies may take their time. */
   readonly headTimeoutMs?: number
   /** Told about errors that are ours. */
@@ -125,6 +127,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     exchanges,
     clock,
     maxBodyBytes: options.maxBodyBytes,
+    extraFields: options.extraFields,
     draining: () => draining,
     onInternalError: options.onInternalError,
     onEnded(conversation) {
@@ -172,7 +175,8 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
 
   const refuseOnSocket = (message: IncomingMessage, socket: Duplex, url: string, error: ProxyError): void => {
     const exchange = open(message, url, message.headers.host ?? '')
-    exchanges.end(exchange, error.status, answerRaw(socket, error), error)
+    const bytes = answerRaw(socket, error, options.extraFields?.(exchange))
+    exchanges.end(exchange, error.status, bytes, error)
   }
   /** Whether answers to earlier requests are still to come on this connection: then it can become nothing else. */
   const isBusy = (socket: Duplex): boolean => {

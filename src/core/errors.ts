@@ -17,6 +17,10 @@ export type ErrorCode =
   | 'shutting-down'
   | 'internal'
 
+/** Whether it is the upstream, or the way to it, that failed. */
+export const isOfUpstream = (code: ErrorCode): boolean =>
+  code.startsWith('upstream-') || code === 'connect-timeout'
+
 /**
  * There is no answer from the upstream; the edge turns this into one. `message` is a sentence for the person
  * who sent the request: what happened, and where it helps, what to do.

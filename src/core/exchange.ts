@@ -50,6 +50,8 @@ export interface UpstreamFacts {
   headAt?: number
   endedAt?: number
   status?: number
+  /** Why it gave no answer, or not a whole one: also where the client got another one, such as a stale one. */
+  error?: ErrorCode
   /** Body bytes sent to and received from the upstream. */
   sentBytes: number
   receivedBytes: number

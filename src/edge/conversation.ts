@@ -14,7 +14,7 @@ import type { Clock } from '../core/clock.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
-import type { Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
+import type { Fields, Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
 import { bodyTooLarge, hasBody, RequestBody } from './body.ts'
 import { closeGently, errorResponse, internalError, LINGER_MS } from './refusals.ts'
 import { type Sending, send, sendInterim } from './send.ts'
@@ -26,6 +26,8 @@ export interface ConversationContext {
   readonly exchanges: Exchanges
   readonly clock: Clock
   readonly maxBodyBytes: number | undefined
+  /** Field lines of answers that the edge makes of errors, beside those of the error. */
+  readonly extraFields: ((exchange: Exchange) => Fields) | undefined
   /** No answer leaves a connection open any more. */
   readonly draining: () => boolean
   readonly onInternalError: (error: unknown) => void
@@ -115,7 +117,7 @@ export class Conversation implements Sending {
     // What is left of the body is of no use to anybody.
     this.#body?.destroy()
     if (error.code === 'client-gone') this.#res.destroy()
-    else this.#give(errorResponse(error))
+    else this.#give(errorResponse(error, this.#context.extraFields?.(this.exchange)))
   }
 
   /** What the client sent is no HTTP: in the body of this request, or behind it. */

@@ -33,8 +33,11 @@ export const internalError = (cause: unknown): ProxyError =>
     cause,
   })
 
-/** The one place where an error becomes an answer. */
-export const errorResponse = (error: ProxyError): ProxyResponse & { readonly body: Buffer } => {
+/** The one place where an error becomes an answer; `extra` are field lines beside those of the error. */
+export const errorResponse = (
+  error: ProxyError,
+  extra: Fields = [],
+): ProxyResponse & { readonly body: Buffer } => {
   const body = Buffer.from(`revproxy: ${error.message}\n`)
   return {
     status: error.status,
@@ -48,6 +51,7 @@ export const errorResponse = (error: ProxyError): ProxyResponse & { readonly bod
       'Content-Length',
       String(body.length),
       ...(error.fields ?? []),
+      ...extra,
     ],
     body,
   }
@@ -66,12 +70,12 @@ export const closeGently = (socket: Duplex): void => {
 }
 
 /** Writes an error's answer on a socket that has no ServerResponse, and closes it. Gives the bytes of the body. */
-export const answerRaw = (socket: Duplex, error: ProxyError): number => {
+export const answerRaw = (socket: Duplex, error: ProxyError, extra?: Fields): number => {
   if (!socket.writable) {
     socket.destroy()
     return 0
   }
-  const { status, headers, body } = errorResponse(error)
+  const { status, headers, body } = errorResponse(error, extra)
   socket.write(rawHead(status, headers, ['Connection', 'close']), 'latin1')
   socket.write(body)
   closeGently(socket)

@@ -50,6 +50,7 @@ export const eachFact = (over: EndedExchange, redact: Redactor, put: Put): void 
   if (upstream !== undefined) {
     put('upstream', upstream.address)
     if (upstream.status !== undefined) put('upstreamStatus', upstream.status)
+    if (upstream.error !== undefined) put('upstreamError', upstream.error)
   }
   if (exchange.trace !== undefined) put('traceId', exchange.trace.traceId)
   if (exchange.upgraded !== undefined) put('upgraded', exchange.upgraded)

@@ -1,5 +1,5 @@
 /** Attributes of spans, by the names of OpenTelemetry's semantic conventions for HTTP. */
-import type { EndFacts, Exchange } from '../core/exchange.ts'
+import type { Exchange } from '../core/exchange.ts'
 import { firstValue } from '../http/fields.ts'
 import type { AttributeValue, SpanEvent } from './spans.ts'
 
@@ -28,11 +28,15 @@ export const withMethod = (method: string): Record<string, AttributeValue> =>
     : { 'http.request.method': '_OTHER', 'http.request.method_original': method }
 
 /** Exceptions on spans: an event named `exception` with type and message. */
-export const exceptionOf = ({ at, error, errorMessage }: EndFacts): readonly SpanEvent[] => {
+export const exceptionOf = (
+  atMs: number,
+  error: string | undefined,
+  message: string | undefined,
+): readonly SpanEvent[] => {
   if (error === undefined) return []
   const attributes: Record<string, AttributeValue> = { 'exception.type': error }
-  if (errorMessage !== undefined) attributes['exception.message'] = errorMessage
-  return [{ name: 'exception', atMs: at, attributes }]
+  if (message !== undefined) attributes['exception.message'] = message
+  return [{ name: 'exception', atMs, attributes }]
 }
 
 /** `url.path` and `url.query`. */

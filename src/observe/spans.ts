@@ -3,6 +3,7 @@
  * or kept while the request runs. Attribute names are those of the OpenTelemetry semantic conventions for HTTP
  * (stable since 1.23), and `revproxy.*` for what only we know.
  */
+import { isOfUpstream } from '../core/errors.ts'
 import type { Exchange, TraceFacts, UpstreamFacts } from '../core/exchange.ts'
 import { readServerTiming } from '../http/server-timing.ts'
 import { addClient, addOurs, addServer, addUrl, exceptionOf, nameOf, withMethod } from './span-attributes.ts'
@@ -205,7 +206,7 @@ const ownSpan = (
     // HTTP spans, "Status": for a server only 5xx is its own failure.
     status: ended.status >= 500 ? 'error' : 'unset',
     statusMessage: ended.status >= 500 ? ended.errorMessage : undefined,
-    events: exceptionOf(ended),
+    events: exceptionOf(ended.at, ended.error, ended.errorMessage),
     sampled: trace.sampled,
     traceState: trace.traceState,
   }
@@ -227,14 +228,17 @@ const clientSpan = (
   if (upstream.sentBytes > 0) attributes['http.request.body.size'] = upstream.sentBytes
   attributes['http.response.body.size'] = upstream.receivedBytes
   const failed = isUpstreamFailure(ended, upstream)
-  if (failed) attributes['error.type'] = ended.error ?? '_OTHER'
+  // What the upstream failed with may be other than what the client got: a stale answer, or that it had left.
+  const error = upstream.error ?? ended.error
+  const message = error === ended.error ? ended.errorMessage : undefined
+  if (failed) attributes['error.type'] = error ?? '_OTHER'
   else if (status !== undefined && status >= 400) attributes['error.type'] = String(status)
   const events: SpanEvent[] = []
   if (upstream.sentAt !== undefined)
     events.push({ name: 'request sent', atMs: upstream.sentAt, attributes: {} })
   if (upstream.headAt !== undefined)
     events.push({ name: 'response head', atMs: upstream.headAt, attributes: {} })
-  if (failed) events.push(...exceptionOf(ended))
+  if (failed) events.push(...exceptionOf(upstream.endedAt ?? ended.at, error, message))
   return below(trace, trace.upstreamSpanId, {
     name: nameOf(method),
     kind: 'client',
@@ -243,13 +247,13 @@ const clientSpan = (
     attributes,
     // HTTP spans, "Status": a client's span fails with 4xx, too.
     status: attributes['error.type'] === undefined ? 'unset' : 'error',
-    statusMessage: failed ? ended.errorMessage : undefined,
+    statusMessage: failed ? message : undefined,
     events,
   })
 }
 
 /** An error belongs to the upstream request when it says so, or when no answer came whatever the reason. */
 const isUpstreamFailure = (ended: Ended, upstream: UpstreamFacts): boolean =>
+  upstream.error !== undefined ||
   upstream.status === undefined ||
-  ended.error?.startsWith('upstream-') === true ||
-  ended.error === 'connect-timeout'
+  (ended.error !== undefined && isOfUpstream(ended.error))

@@ -15,7 +15,7 @@ export interface ResponseFieldOptions {
 
 /**
  * Adds the fields to each answer of the chain, and notes what the upstream says of its own time (W3C Server Timing).
- * An answer made of an error has none of them: the edge makes it.
+ * To an answer made of an error the edge adds them (`addedFields`), since it makes that.
  */
 export const responseFields =
   (options: ResponseFieldOptions): Stage =>

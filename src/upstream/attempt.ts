@@ -8,7 +8,7 @@
  */
 import { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
-import { ProxyError } from '../core/errors.ts'
+import { isOfUpstream, ProxyError } from '../core/errors.ts'
 import type { UpstreamFacts } from '../core/exchange.ts'
 import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
 import { editFields, endToEnd, firstValue, joinedValue } from '../http/fields.ts'
@@ -243,7 +243,11 @@ export class Attempt extends Watched {
     if (this.#over) return
     this.#error = error ?? new Error('aborted')
     this.#finish(this.#error)
-    if (this.#body !== undefined) this.#body.destroy(brokenOff(this.#error, this.#context.errorFacts))
+    if (this.#body !== undefined) {
+      const failure = brokenOff(this.#error, this.#context.errorFacts)
+      if (isOfUpstream(failure.code)) this.#facts.error = failure.code
+      this.#body.destroy(failure)
+    }
     // After a head that nobody has seen yet, giveHead reports the error.
     else if (this.#status === 0) this.#fail(this.#error, this)
   }

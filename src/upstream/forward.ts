@@ -14,7 +14,7 @@ import type { buildConnector, Dispatcher } from 'undici'
 import makeConnector from 'undici/lib/core/connect.js'
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Clock } from '../core/clock.ts'
-import { ProxyError } from '../core/errors.ts'
+import { isOfUpstream, ProxyError } from '../core/errors.ts'
 import type { UpstreamFacts } from '../core/exchange.ts'
 import type { Handler } from '../core/types.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
@@ -151,7 +151,11 @@ export const forward = (options: ForwardOptions): Forward => {
           open
         ) {
           send()
-        } else reject(upstreamError(error, errorFacts))
+        } else {
+          const failure = upstreamError(error, errorFacts)
+          if (isOfUpstream(failure.code)) facts.error = failure.code
+          reject(failure)
+        }
       }
       const send = (): void => {
         const attempt = new Attempt(req, facts, context, resolve, fail)

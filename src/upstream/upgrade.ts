@@ -24,7 +24,7 @@ import util from 'node:util'
 import type ProxyServer from 'http-proxy'
 import { Cancel } from '../core/cancel.ts'
 import type { Clock } from '../core/clock.ts'
-import { type ErrorCode, ProxyError } from '../core/errors.ts'
+import { type ErrorCode, isOfUpstream, ProxyError } from '../core/errors.ts'
 import type { Exchange, UpstreamFacts } from '../core/exchange.ts'
 import type { Fields, ProxyRequest } from '../core/types.ts'
 import type { HeaderEdit, Target } from '../core/values.ts'
@@ -38,6 +38,8 @@ export interface UpgradeOptions {
   /** The field lines to send, Host among them; Connection and Upgrade are added here. */
   readonly prepare: (req: ProxyRequest) => Fields
   readonly responseEdits?: readonly HeaderEdit[]
+  /** Field lines of answers that are made of errors. */
+  readonly extraFields?: ((exchange: Exchange) => Fields) | undefined
   /** Silence of the upstream before its head, and within the body of a refusal; 0 waits for ever. */
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
@@ -422,6 +424,7 @@ class Tunnel {
       'text/plain; charset=utf-8',
       'Content-Length',
       String(body.length),
+      ...(this.#shared.options.extraFields?.(this.#request.exchange) ?? []),
     ])
     this.#facts.endedAt ??= this.#shared.options.clock.now()
     if (answer === undefined) return
@@ -545,6 +548,7 @@ class Tunnel {
     clearTimeout(this.#timer)
     this.#facts.endedAt ??= this.#shared.options.clock.now()
     const { code, message } = this.#error ?? {}
+    if (code !== undefined && isOfUpstream(code)) this.#facts.error = code
     this.#settle({
       status: this.#status,
       bytes: this.#bytes,

@@ -1,6 +1,9 @@
 /** One exchange, told by every projection: they must all say the same. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { harEntry } from '../../src/ci/har.ts'
+import type { Metric } from '../../src/ci/metrics.ts'
+import { measure, Tally } from '../../src/ci/tally.ts'
 import { Exchange } from '../../src/core/exchange.ts'
 import { requestLog } from '../../src/observe/log.ts'
 import { metrics } from '../../src/observe/metrics.ts'
@@ -21,6 +24,7 @@ interface Case {
     readonly ms: number
     readonly upstreamMs?: number
     readonly upstreamStatus?: number
+    readonly upstreamError?: string
     readonly bytes: number
     readonly requestBytes?: number
     readonly word: string
@@ -115,6 +119,7 @@ const cases: Case[] = [
         sentBytes: 0,
         receivedBytes: 0,
         address: '127.0.0.1:3000',
+        error: 'upstream-refused',
       },
       ended: { at: AT + 50, status: 502, bytes: 90, error: 'upstream-refused', errorMessage: 'refused' },
     },
@@ -127,7 +132,35 @@ const cases: Case[] = [
       cache: 'miss',
       reason: 'uri-miss',
       error: 'upstream-refused',
+      upstreamError: 'upstream-refused',
       heldMs: 40,
+      lookupMs: 0.5,
+    },
+  },
+  {
+    name: 'a stale answer in place of an upstream that broke off',
+    facts: {
+      cache: { ...lookup, status: 'stale', reason: 'stale-served-sie', ageSeconds: 70, ttlSeconds: -10 },
+      upstream: {
+        startedAt: AT + 2,
+        sentAt: AT + 3,
+        endedAt: AT + 8,
+        sentBytes: 0,
+        receivedBytes: 0,
+        address: '127.0.0.1:3000',
+        error: 'upstream-reset',
+      },
+      ended: { at: AT + 9, status: 200, bytes: 4 },
+    },
+    want: {
+      status: 200,
+      ms: 9,
+      upstreamMs: 6,
+      bytes: 4,
+      word: 'STALE',
+      cache: 'stale',
+      reason: 'stale-served-sie',
+      upstreamError: 'upstream-reset',
       lookupMs: 0.5,
     },
   },
@@ -149,6 +182,17 @@ const exchangeOf = (facts: Partial<Exchange>): Exchange =>
     }),
     facts,
   )
+
+interface Har {
+  readonly time: number
+  readonly request: { readonly url: string; readonly bodySize: number }
+  readonly response: { readonly status: number; readonly bodySize: number }
+  readonly timings: Record<string, number>
+  readonly _cache?: string
+  readonly _reason?: string
+  readonly _error?: string
+  readonly _upstream?: string
+}
 
 const route = () => '/api/echo'
 const redact = redactor({ names: [], enabled: true })
@@ -195,7 +239,7 @@ const samplesOf = async (exchange: Exchange): Promise<Map<string, number>> => {
 }
 
 for (const { name, facts, want } of cases) {
-  test(`log, JSON, logfmt, metrics, spans, summary and live view say the same of ${name}`, async () => {
+  test(`log, JSON, logfmt, metrics, spans, summary, live view, expectations and HAR say the same of ${name}`, async () => {
     const exchange = exchangeOf(facts)
 
     const line = logged(exchange, 'plain')
@@ -213,6 +257,7 @@ for (const { name, facts, want } of cases) {
       durationMs: want.ms,
       upstreamMs: want.upstreamMs,
       upstreamStatus: want.upstreamStatus,
+      upstreamError: want.upstreamError,
       bytes: want.bytes,
       requestBytes: want.requestBytes ?? 0,
       cache: want.cache,
@@ -251,6 +296,14 @@ for (const { name, facts, want } of cases) {
     near(one('revproxy_queue_duration_seconds_sum'), want.queueMs, 'queue')
     near(one('revproxy_hold_duration_seconds_sum'), want.heldMs, 'hold')
     near(one('revproxy_cache_store_duration_seconds_sum{operation="get"'), want.lookupMs, 'lookup')
+    const clientLabels = [...samples.keys()].find((key) =>
+      key.startsWith('http_client_request_duration_seconds_sum'),
+    )
+    assert.equal(/error_type="([^"]*)"/.exec(clientLabels ?? '')?.[1], want.upstreamError)
+    assert.equal(
+      samples.get(`revproxy_upstream_errors_total{code="${want.upstreamError}"}`),
+      want.upstreamError === undefined ? undefined : 1,
+    )
     assert.equal(one('http_server_response_body_size_bytes_sum'), want.bytes)
     assert.equal(one('http_server_request_body_size_bytes_sum'), want.requestBytes)
     assert.equal(one('revproxy_rate_limited_total'), want.limited === true ? 1 : 0)
@@ -277,6 +330,7 @@ for (const { name, facts, want } of cases) {
     assert.equal(own!.attributes['error.type'], errorType)
     assert.equal(own!.attributes['url.query'], 'token=***')
     assert.equal(durationOf('GET'), want.upstreamMs)
+    assert.equal(spans.find(({ kind }) => kind === 'client')?.attributes['error.type'], want.upstreamError)
     assert.equal(durationOf('cache get'), want.lookupMs)
     assert.equal(durationOf('hold'), want.heldMs)
     const queued = durationOf('queue')
@@ -315,5 +369,38 @@ for (const { name, facts, want } of cases) {
     assert.deepEqual(seen.routes[0]!.missReasons, sums.missReasons)
     assert.equal(seen.lately.p99Ms, want.ms)
     assert.equal(seen.failures, want.error === undefined ? 0 : 1)
+
+    const judged = new Tally()
+    judged.add(measure(exchange))
+    const fromCache = want.cache !== undefined && want.cache !== 'miss' && want.cache !== 'bypass'
+    const expected: Array<[Metric, number | null]> = [
+      ['requests', 1],
+      ['upstream-requests', want.upstreamMs === undefined ? 0 : 1],
+      ['max', want.ms],
+      ['upstream-max', want.upstreamMs ?? null],
+      ['misses', want.cache === 'miss' ? 1 : 0],
+      ['stale', want.cache === 'stale' ? 1 : 0],
+      ['hit-ratio', want.cache === undefined ? null : fromCache ? 1 : 0],
+      ['4xx', want.status >= 400 && want.status < 500 ? 1 : 0],
+      ['5xx', want.status >= 500 ? 1 : 0],
+      ['errors', want.error === undefined ? 0 : 1],
+      ['rate-limited', want.limited === true ? 1 : 0],
+    ]
+    for (const [metric, value] of expected) assert.equal(judged.value(metric), value, `--expect ${metric}`)
+
+    const har = harEntry(exchange, redact, 'http://localhost') as Har
+    assert.equal(har.time, want.ms)
+    assert.equal(har.request.url, 'http://localhost/api/echo?token=***')
+    assert.equal(har.request.bodySize, want.requestBytes ?? 0)
+    assert.equal(har.response.status, want.status)
+    assert.equal(har.response.bodySize, want.bytes)
+    assert.deepEqual([har._cache, har._reason, har._error], [want.cache, want.reason, want.error])
+    assert.equal(har._upstream, want.upstreamMs === undefined ? undefined : upstream.address)
+    const { connect, ...parts } = har.timings
+    assert.equal(
+      Object.values(parts).reduce((sum, part) => sum + Math.max(0, part), Math.max(0, connect!)),
+      want.ms,
+      'the parts of the time add up to the whole',
+    )
   })
 }

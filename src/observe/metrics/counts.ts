@@ -1,4 +1,5 @@
 /** The numbers behind the metrics; each method that takes an exchange costs well below a microsecond. */
+import { isOfUpstream } from '../../core/errors.ts'
 import type { CacheFacts, CacheStatus, EndFacts, Exchange, UpstreamFacts } from '../../core/exchange.ts'
 import { reasons, storageReasons } from '../../core/reasons.ts'
 import { Buckets, DURATION_BUCKETS, FINE_BUCKETS, Latency } from './distributions.ts'
@@ -129,10 +130,9 @@ export class Counts {
 const activeSlot = ({ method, scheme }: Readonly<Exchange>): number =>
   methodNumber(method) * 2 + (scheme === 'https' ? 1 : 0)
 
-const isOfUpstream = (error: string): boolean => error.startsWith('upstream-') || error === 'connect-timeout'
-
 /** Why the upstream's part failed, where it did: also behind a stale answer, which itself is no error. */
 const upstreamFailure = (upstream: UpstreamFacts, end: EndFacts): string | undefined => {
+  if (upstream.error !== undefined) return upstream.error
   if (end.error !== undefined) return isOfUpstream(end.error) ? end.error : undefined
   return upstream.status === undefined ? OTHER : undefined
 }
