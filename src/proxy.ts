@@ -106,6 +106,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     onProblem: notices.trace,
   })
   const store = await makeStore(options, notices)
+  const queues = new Map<string, () => number>()
   let cacheStats: (() => ReturnType<Cache['shelf']['store']['stats']>) | undefined
   const measured = metrics({
     route,
@@ -115,6 +116,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       store === undefined
         ? undefined
         : { kind: store.kind, up: store.kind !== 'redis' || (store as RedisStore).isReady() },
+    waiting: () => Object.fromEntries([...queues].map(([name, waiting]) => [name, waiting()])),
     spansDropped: () => tracing?.dropped() ?? 0,
     spansReceived: () => tracing?.receivedTotal() ?? 0,
     logLinesDropped: () => deps.linesDropped?.() ?? 0,
@@ -150,17 +152,17 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   }
   if (options.rate !== undefined) {
     const { rateLimit } = await import('./limit/stage.ts')
-    stages.push(
-      await rateLimit({
-        rate: options.rate,
-        by: options['rate-by'],
-        mode: options['rate-mode'],
-        maxWaitMs: options['rate-max-wait'],
-        clock,
-        redis: store?.kind === 'redis' ? (store as RedisStore) : undefined,
-        redisTimeoutMs: options['cache-timeout'],
-      }),
-    )
+    const limited = await rateLimit({
+      rate: options.rate,
+      by: options['rate-by'],
+      mode: options['rate-mode'],
+      maxWaitMs: options['rate-max-wait'],
+      clock,
+      redis: store?.kind === 'redis' ? (store as RedisStore) : undefined,
+      redisTimeoutMs: options['cache-timeout'],
+    })
+    stages.push(limited)
+    if (options['rate-mode'] === 'delay') queues.set('rate', limited.waiting)
   }
   const rules = keyRules(options['cache-key'])
   const concealed = (name: string): boolean => redact.value(name, 'x') !== 'x'
@@ -202,10 +204,15 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
           clock,
         })
   // Before --concurrency: who waits for the target needs no turn.
-  if (holding !== undefined) stages.push(holding.stage)
+  if (holding !== undefined) {
+    stages.push(holding.stage)
+    queues.set('hold', holding.waiting)
+  }
   if (options.concurrency !== undefined) {
     const { concurrency } = await import('./limit/concurrency.ts')
-    stages.push(await concurrency({ max: options.concurrency, maxWaitMs: options['rate-max-wait'] }))
+    const limited = await concurrency({ max: options.concurrency, maxWaitMs: options['rate-max-wait'] })
+    stages.push(limited)
+    queues.set('concurrency', limited.waiting)
   }
   if (tracing !== undefined) stages.push(propagate(options['trace-propagate']))
   const upstream = forward({

@@ -49,7 +49,9 @@ export const topScreen = (stats: Stats, options: TopOptions): string[] => {
   const up = formatSeconds((stats.now - stats.startedAt) / 1000)
   add(`revproxy ${stats.version} → ${escapeControl(stats.target)}   up ${up}`, paint.strong)
   add(
-    `requests ${rate('requests')}   in flight ${stats.active}   upstream ${rate('upstreamRequests')}   ` +
+    `requests ${rate('requests')}   in flight ${stats.active}${
+      stats.waiting > 0 ? ` (${stats.waiting} waiting)` : ''
+    }   upstream ${rate('upstreamRequests')}   ` +
       `errors ${rate('failures')}   limited ${rate('rateLimited')}`,
   )
   add(

@@ -1,6 +1,7 @@
 import { finished } from 'node:stream'
 import { ProxyError } from '../core/errors.ts'
 import type { ProxyResponse, Stage } from '../core/types.ts'
+import type { Queue } from './limiter.ts'
 import type { Turn } from './turns.ts'
 
 /** Options of the concurrency limit. */
@@ -27,7 +28,7 @@ const whenOver = ({ body }: ProxyResponse, over: () => void): void => {
  * Lets so many requests go on at once; the rest wait in the order they came. A request is under way until the body of
  * its answer has ended or was destroyed, not only until the head.
  */
-export const concurrency = async (options: ConcurrencyOptions): Promise<Stage> => {
+export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & Queue> => {
   const { max, maxWaitMs, maxQueue = MAX_QUEUE } = options
   const [{ default: Bottleneck }, { makeLimiter, Turns }] = await Promise.all([
     import('bottleneck'),
@@ -46,7 +47,7 @@ export const concurrency = async (options: ConcurrencyOptions): Promise<Stage> =
       turn()
     }
   }
-  return (next) => async (req) => {
+  const stage: Stage = (next) => async (req) => {
     const { exchange } = req
     // Whoever only waits for Bottleneck to say that there is room takes no place in the queue.
     if (crowd.waiting >= maxQueue + (max - underWay)) {
@@ -74,4 +75,5 @@ export const concurrency = async (options: ConcurrencyOptions): Promise<Stage> =
       throw error
     }
   }
+  return Object.assign(stage, { waiting: () => Math.max(0, crowd.waiting - (max - underWay)) })
 }

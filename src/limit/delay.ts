@@ -85,6 +85,12 @@ export const delayLimiter = (options: DelayOptions): Limiter => {
     return lane
   }
   return {
+    // Whoever only waits for Bottleneck to say that there is room does not count.
+    waiting: () =>
+      [...lanes.values()].reduce(
+        (sum, { turns, remaining }) => sum + Math.max(0, turns.waiting - remaining),
+        0,
+      ),
     async take(key, cancel): Promise<Decision> {
       const lane = laneOf(key)
       // Whoever only waits for Bottleneck to say that there is room takes no place in the queue.

@@ -13,6 +13,14 @@ export interface Decision {
 /** Counts requests by key. `take` never rejects; it settles at once or after at most the longest wait. */
 export interface Limiter {
   take(key: string, cancel: Cancel): Promise<Decision>
+  /** How many wait at this moment, where any ever do. */
+  readonly waiting?: () => number
+}
+
+/** Something that requests wait in. */
+export interface Queue {
+  /** How many wait at this moment. */
+  readonly waiting: () => number
 }
 
 /** Counts together all keys beyond the most that are kept apart; no real key can be called so. */

@@ -4,7 +4,7 @@ import type { ProxyResponse, Stage } from '../core/types.ts'
 import type { Rate, RateBy } from '../core/values.ts'
 import { limitFields, resetSeconds, tooManyRequests } from './answer.ts'
 import { keyBy } from './keys.ts'
-import type { Limiter } from './limiter.ts'
+import type { Limiter, Queue } from './limiter.ts'
 import type { SharedRedis } from './shared.ts'
 
 /** Options of the rate limit. */
@@ -39,11 +39,11 @@ const withFields = (response: ProxyResponse, added: readonly string[]): ProxyRes
  * Admits so many requests per key and window. Over that it answers 429 without calling on, or in delay mode lets
  * them wait first. Every answer says how much is left.
  */
-export const rateLimit = async (options: RateLimitOptions): Promise<Stage> => {
+export const rateLimit = async (options: RateLimitOptions): Promise<Stage & Queue> => {
   const { rate, by, mode, clock } = options
   const limiter = await makeLimiter(options)
   const keyOf = keyBy(by)
-  return (next) => async (req) => {
+  const stage: Stage = (next) => async (req) => {
     const { exchange } = req
     const startedAt = clock.now()
     const decision = await limiter.take(keyOf(req), req.cancel)
@@ -63,4 +63,5 @@ export const rateLimit = async (options: RateLimitOptions): Promise<Stage> => {
     if (decision.verdict === 'refused') return tooManyRequests(rate, decision)
     return withFields(await next(req), limitFields(rate, decision))
   }
+  return Object.assign(stage, { waiting: () => limiter.waiting?.() ?? 0 })
 }

@@ -39,6 +39,8 @@ export interface Hold {
    * is dialled past the stages. Never rejects.
    */
   ready(exchange: Exchange, cancel: Cancel): Promise<void>
+  /** How many wait at this moment. */
+  waiting(): number
   /** Whoever waits gets 503. */
   close(): void
 }
@@ -113,6 +115,7 @@ export const hold = (options: HoldOptions): Hold => {
         // Whoever dials now meets the failure itself.
       }
     },
+    waiting: () => outage.waiting,
     close: () =>
       outage.end(new ProxyError(503, 'shutting-down', `the proxy was shut down while ${target} was down.`)),
   }
@@ -153,6 +156,10 @@ class Outage {
   /** Whether the target refused when it was last asked. */
   get known(): boolean {
     return this.#state === 'refusing'
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
   }
 
   /** Resolves once the target is worth a try; rejects when that takes too long, or nobody wants it any more. */

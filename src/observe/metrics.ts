@@ -17,6 +17,8 @@ export interface MetricsOptions {
   readonly cacheStats?: (() => { entries: number; bytes: number; evictions: number } | undefined) | undefined
   /** Which store the cache has and whether it answers; undefined when there is no cache. */
   readonly storeState?: (() => { kind: string; up: boolean } | undefined) | undefined
+  /** Requests that wait at this moment, by what for; the names never change. */
+  readonly waiting?: (() => Readonly<Record<string, number>>) | undefined
   /** Spans given up since the start. */
   readonly spansDropped?: (() => number) | undefined
   /** Spans received from others since the start. */
@@ -41,6 +43,8 @@ export interface Metrics {
 export interface Totals {
   readonly requests: number
   readonly active: number
+  /** Of these, waiting for their turn or for the target. */
+  readonly waiting: number
   readonly failures: number
   readonly rateLimited: number
   readonly upstreamRequests: number
@@ -80,11 +84,11 @@ export const metrics = (options: MetricsOptions): Metrics => {
         body: await (await scrape)(openMetrics),
       }
     },
-    totals: () => totalsOf(counts),
+    totals: () => totalsOf(counts, options.waiting?.() ?? {}),
   }
 }
 
-const totalsOf = (counts: Counts): Totals => {
+const totalsOf = (counts: Counts, waiting: Readonly<Record<string, number>>): Totals => {
   const routes = [...counts.routes].map(([route, of]) => ({
     route,
     requests: of.latency.count,
@@ -98,6 +102,7 @@ const totalsOf = (counts: Counts): Totals => {
   return {
     requests: sum(routes.map(({ requests }) => requests)),
     active: sum(counts.active),
+    waiting: sum(Object.values(waiting)),
     failures: sum(routes.map(({ failures }) => failures)),
     rateLimited: counts.rateLimited,
     upstreamRequests: counts.upstreamRequests,

@@ -15,6 +15,7 @@ const at = (now: number, requests: number): Stats => ({
   now,
   requests,
   active: 3,
+  waiting: 2,
   failures: requests / 100,
   rateLimited: 0,
   upstreamRequests: requests / 4,
@@ -47,7 +48,7 @@ test('the screen shows rates between two looks, the slowest and the most missed 
   const lines = topScreen(at(61_000, 1100), { before: at(60_000, 1000), width: 90, color: 0 })
   assert.deepEqual(lines, [
     'revproxy 1.2.3 → http://localhost:3000   up 1m1s',
-    'requests 100/s   in flight 3   upstream 25/s   errors 1/s   limited 0/s',
+    'requests 100/s   in flight 3 (2 waiting)   upstream 25/s   errors 1/s   limited 0/s',
     'p50 2.1ms   p99 480ms   hits 76%   (last 500)   since start: 1,100 requests, hits 79%',
     '',
     'slowest routes      requests     p50     p99  errors',

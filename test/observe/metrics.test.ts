@@ -263,6 +263,7 @@ test('the numbers of the cache, the traces and the log are read at each scrape',
   const of = setUp({
     cacheStats: () => ({ entries: 2, bytes: 300, evictions }),
     storeState: () => ({ kind: 'redis', up: evictions === 1 }),
+    waiting: () => ({ hold: evictions, concurrency: 0 }),
     spansDropped: () => 4,
     spansReceived: () => 6,
     logLinesDropped: () => 5,
@@ -272,6 +273,7 @@ test('the numbers of the cache, the traces and the log are read at each scrape',
     ...(await linesOf(of, 'revproxy_cache_bytes')),
     ...(await linesOf(of, 'revproxy_cache_evictions')),
     ...(await linesOf(of, 'revproxy_cache_store_up')),
+    ...(await linesOf(of, 'revproxy_waiting_requests')),
     ...(await linesOf(of, 'revproxy_trace_')),
     ...(await linesOf(of, 'revproxy_log_')),
     ...(await linesOf(of, 'revproxy_build_')),
@@ -283,6 +285,8 @@ test('the numbers of the cache, the traces and the log are read at each scrape',
     'revproxy_cache_bytes 300',
     'revproxy_cache_evictions_total 7',
     'revproxy_cache_store_up{store="redis"} 0',
+    'revproxy_waiting_requests{queue="hold"} 7',
+    'revproxy_waiting_requests{queue="concurrency"} 0',
     'revproxy_trace_spans_dropped_total 4',
     'revproxy_trace_spans_received_total 6',
     'revproxy_log_lines_dropped_total 5',
@@ -344,6 +348,7 @@ test('the totals by route are those of the metrics', () => {
   assert.deepEqual(totals, {
     requests: 3,
     active: 0,
+    waiting: 0,
     failures: 1,
     rateLimited: 0,
     upstreamRequests: 0,
@@ -389,7 +394,7 @@ test('facts that make no sense break nothing', async () => {
   ])
 })
 
-test('a million random paths, methods and codes leave the number of series bounded', async () => {
+test('a million random paths, methods, codes and hosts leave the number of series bounded', async () => {
   const of = setUp()
   const exchange = exchangeOf({})
   for (let i = 0; i < 1_000_000; i++) {
@@ -398,6 +403,9 @@ test('a million random paths, methods and codes leave the number of series bound
     Object.assign(exchange, {
       method: i % 3 === 0 ? 'GET' : word,
       url: `/z${word}`,
+      host: `${word}.example:${i % 65_536}`,
+      scheme: i % 2 === 0 ? 'https' : word,
+      clientAddress: word,
       cache: { status: i % 2 === 0 ? 'miss' : word, reason: word, storage: word },
       upstream: {
         startedAt: START,

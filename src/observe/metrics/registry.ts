@@ -226,7 +226,7 @@ const addOurs = (prom: Prom, registry: Registry, counts: Counts): void => {
 const addFromElsewhere = (prom: Prom, registry: Registry, options: MetricsOptions): void => {
   const counter = counters(prom, registry)
   const gauge = gauges(prom, registry)
-  const { cacheStats, storeState, spansDropped, spansReceived, logLinesDropped } = options
+  const { cacheStats, storeState, waiting, spansDropped, spansReceived, logLinesDropped } = options
   if (cacheStats !== undefined) {
     gauge('revproxy_cache_entries', 'Responses in the cache.', [], (entries) =>
       entries.set(sane(cacheStats()?.entries ?? 0)),
@@ -243,6 +243,16 @@ const addFromElsewhere = (prom: Prom, registry: Registry, options: MetricsOption
       const state = storeState()
       if (state !== undefined) up.set({ store: state.kind }, state.up ? 1 : 0)
     })
+  }
+  if (waiting !== undefined) {
+    gauge(
+      'revproxy_waiting_requests',
+      'Requests that wait: for the rate (--rate-mode delay), a turn (--concurrency), the target (--hold).',
+      ['queue'],
+      (gauge) => {
+        for (const [queue, requests] of Object.entries(waiting())) gauge.set({ queue }, sane(requests))
+      },
+    )
   }
   if (spansDropped !== undefined) {
     counter('revproxy_trace_spans_dropped_total', 'Spans that could not be sent.', [], () => [
