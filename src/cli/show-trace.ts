@@ -3,7 +3,7 @@ import { escapeControl } from '../observe/escape.ts'
 import { type ColorLevel, palette } from '../observe/palette.ts'
 import type { TraceLine, TraceView } from '../observe/trace-view.ts'
 import { formatDuration } from '../observe/units.ts'
-import { waterfall } from '../observe/waterfall.ts'
+import { madeOf, waterfall } from '../observe/waterfall.ts'
 import { adminUrl, callAdmin } from './admin-client.ts'
 import { type AdminFlags, guarded, stdoutColor } from './admin-command.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -95,6 +95,8 @@ export const traceText = (
     '',
     waterfall(view.spans, { width, color }).trimEnd(),
   ]
+  const parts = madeOf(view.spans)
+  if (parts !== '') lines.push('', ...wrapped(`Made of ${parts}.`, width))
   if (view.notes.length > 0)
     lines.push('', ...view.notes.flatMap((note) => wrapped(escapeControl(note), width)).map(paint.quiet))
   return `${lines.join('\n')}\n`

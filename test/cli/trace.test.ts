@@ -54,10 +54,13 @@ test('a trace is what was asked, what became of it, the drawing and the notes', 
     `GET  /users?\\x1b[2J  200  miss uri-miss  20.0ms
 request 7 at 2026-01-02T12:00:00.000Z, trace ${'ab'.repeat(16)}
 
-GET /users           ███████████████████████████████  20.0ms
+GET /users           ▊────────────────────────────█▌  20.0ms
 ├ cache get           ▊                                0.5ms
-└ GET                  ███████████████████████████▉   18.0ms
+└ GET                  █▌────────────────────────█▌   18.0ms
   └ shop: GET /users    ████████████████████████▊     16.0ms
+
+Made of shop: GET /users 16.0ms (80%), upstream 2.0ms (10%),
+revproxy 1.5ms (8%), cache get 0.5ms (3%).
 
 It is so.
 `,

@@ -520,7 +520,7 @@ test('-v draws below the line where the time went, as wide as the window', () =>
   const text = logged([exchange(facts)], { format: 'pretty', verbose: true, width: () => 80 })
   const drawn = text.split('\n').slice(1, -1)
   assert.deepEqual(drawn, [
-    '             GET /api/echo █████████████████████████████████████████████  20.0ms',
+    '             GET /api/echo █████████────────────────────────────────────  20.0ms',
     '             └ GET                  ████████████████████████████████████  16.0ms',
   ])
   assert.doesNotMatch(logged([exchange(facts)], { format: 'plain', verbose: true }), /█/)

@@ -36,6 +36,7 @@ const miss = [
 const backend = [
   span('e', 'c', 'GET /echo', [4, 17], { kind: 'server', service: 'shop' }),
   span('f', 'e', 'SELECT', [6, 12], { kind: 'client', service: 'shop', status: 'error' }),
+  span('g', 'e', 'redis', [6, 9], { kind: 'client', service: 'shop' }),
 ]
 
 const table: Array<{ name: string; spans: DrawnSpan[]; width: number; want: string[] }> = [
@@ -44,26 +45,27 @@ const table: Array<{ name: string; spans: DrawnSpan[]; width: number; want: stri
     spans: miss,
     width: 60,
     want: [
-      'GET /api/echo ██████████████████████████████████████  20.0ms',
+      'GET /api/echo █───────────────────────────────────█▉  20.0ms',
       '├ cache get    █                                       0.5ms',
-      '├ GET           ██████████████████████████████████▎   18.0ms',
+      '├ GET           ──────────────────────────────────    18.0ms',
       '│ ├ connect     ███▊                                   2.0ms',
       '│ ├ wait            ████████████████████████████▌     15.0ms',
       '│ └ download                                    █▉     1.0ms',
-      '└ cache set                                       █▍   0.8ms',
+      '└ cache set                                       ─╴   0.8ms',
     ],
   },
   {
-    name: 'the upstream’s own spans below ours, in place of the phases',
+    name: 'the upstream’s own spans below ours, in place of the phases; solid is what the total is made of',
     spans: [...miss, ...backend],
     width: 60,
     want: [
-      'GET /api/echo       ████████████████████████████████  20.0ms',
+      'GET /api/echo       ▊─────────────────────────────█▋  20.0ms',
       '├ cache get          ▊                                 0.5ms',
-      '├ GET                 ████████████████████████████▊   18.0ms',
-      '│ └ shop: GET /echo       ████████████████████▊       13.0ms',
-      '│   └ shop: SELECT            █████████▋               6.0ms',
-      '└ cache set                                       █▎   0.8ms',
+      '├ GET                 ████▊────────────────────███▎   18.0ms',
+      '│ └ shop: GET /echo       ███▎─────────████████       13.0ms',
+      '│   ├ shop: SELECT            █████████▋               6.0ms',
+      '│   └ shop: redis             ─────                    3.0ms',
+      '└ cache set                                       ─    0.8ms',
     ],
   },
   {
@@ -98,7 +100,7 @@ const table: Array<{ name: string; spans: DrawnSpan[]; width: number; want: stri
     width: 50,
     want: [
       'GET /      ████████████████████▋            10.0ms',
-      'shop: late           ████████████████████▋  10.0ms',
+      'shop: late           ────────────────────╴  10.0ms',
     ],
   },
   {
@@ -141,5 +143,6 @@ test('more spans than a window has lines are counted', () => {
 test('colours go by meaning and leave the text as it is', () => {
   const drawn = waterfall([...miss, ...backend], { width: 60, color: 1 })
   assert.match(drawn, /\x1b\[31m +█+[▏▎▍▌▋▊▉]? +\x1b\[39m/, 'a failed span is red')
+  assert.match(drawn, /\x1b\[90m─+╴?\x1b\[39m/, 'a line is quiet')
   assert.equal(drawn.replace(/\x1b\[\d+m/g, ''), waterfall([...miss, ...backend], { width: 60, color: 0 }))
 })
