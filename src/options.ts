@@ -238,6 +238,13 @@ export const options = {
     default: 'off',
     parse: parseTrustProxy,
   }),
+  drain: one({
+    flags: '--drain <duration>',
+    group: 'Listening',
+    help: 'after SIGINT or SIGTERM nothing new is accepted and running requests have so long to end; a second one ends at once',
+    default: '5s',
+    parse: parseDuration,
+  }),
   cache: many<CacheBackend>({
     flags: '--cache <memory|redis://…|rediss://…|off>',
     group: 'Cache',
@@ -371,6 +378,27 @@ export const options = {
     help: 'larger request bodies get 413',
     defaultHint: 'unlimited',
     parse: parseSize,
+  }),
+  'max-connections': optional<number>({
+    flags: '--max-connections <n>',
+    group: 'Limits',
+    help: 'connections of clients at once; one more gets 503 and is closed',
+    defaultHint: 'half of the files this process may open (ulimit -n)',
+    parse: parseInteger(1, 10_000_000),
+  }),
+  'head-timeout': one({
+    flags: '--head-timeout <duration>',
+    group: 'Limits',
+    help: 'a client whose request line and fields take longer gets 408; 0 waits for ever',
+    default: '30s',
+    parse: parseDuration,
+  }),
+  'body-timeout': one({
+    flags: '--body-timeout <duration>',
+    group: 'Limits',
+    help: 'a client silent for that long in the middle of its body gets 408, unless it is being answered; 0 waits for ever',
+    default: '60s',
+    parse: parseDuration,
   }),
   concurrency: optional<number>({
     flags: '--concurrency <n>',

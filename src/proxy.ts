@@ -10,10 +10,12 @@ import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
 import { Cancel } from './core/cancel.ts'
 import { type Clock, systemClock } from './core/clock.ts'
+import type { ProxyError } from './core/errors.ts'
 import type { Exchange } from './core/exchange.ts'
 import { Exchanges } from './core/exchanges.ts'
 import { compose, type Observer, type Stage } from './core/types.ts'
 import type { Target } from './core/values.ts'
+import { connectionsFor, openFilesLimit } from './edge/open-files.ts'
 import { trusted } from './http/forwarded.ts'
 import { rewriteAnswers } from './local/answers.ts'
 import { cookieEdits } from './local/cookies.ts'
@@ -42,6 +44,8 @@ export interface ProxyDeps {
   readonly clock?: Clock
   /** Observers beside metrics and spans: the log, the summary, a test's. */
   readonly observers: readonly Observer[]
+  /** Stages before all others, a test's. */
+  readonly stages?: readonly Stage[] | undefined
   /** Names routes, where somebody else names them too. */
   readonly route?: ReturnType<typeof routes> | undefined
   /** Log lines lost so far. */
@@ -56,6 +60,12 @@ export interface Notices {
   trace(sentence: string): void
   /** A fault of ours. */
   internal(error: unknown): void
+  /** A client sent what cannot be read; `error` is what it was answered, its cause the parser's words. */
+  malformed?(clientAddress: string, error: ProxyError): void
+  /** A client came when `max` connections were open already, and was sent away. */
+  full?(clientAddress: string, max: number): void
+  /** `--max-connections` is more than the system gives files for, which is `enough`. */
+  tooFewFiles?(max: number, enough: number): void
 }
 
 /** A running proxy. */
@@ -143,7 +153,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const told = { traceId: options['trace-header'], serverTiming, clock }
   const extraFields =
     told.traceId || serverTiming ? (exchange: Readonly<Exchange>) => addedFields(exchange, told) : undefined
-  const stages: Stage[] = []
+  const stages: Stage[] = [...(deps.stages ?? [])]
   // Where nobody is told anything and nobody looks, it would only pass answers on.
   if (serverTiming || tracing !== undefined || options.admin !== undefined) stages.push(responseFields(told))
   if (options.cors !== undefined) {
@@ -257,6 +267,9 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       origin: () => `http://localhost:${edge.port}`,
     })
   let draining = false
+  const enough = connectionsFor(openFilesLimit())
+  if ((options['max-connections'] ?? 0) > (enough ?? Number.POSITIVE_INFINITY))
+    notices.tooFewFiles?.(options['max-connections']!, enough!)
   const edge: Edge = await startEdge({
     hosts: host === undefined ? LOOPBACK : host === 'localhost' ? LOOPBACK : [host],
     port: options.port,
@@ -267,6 +280,11 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     trusted: options['trust-proxy'] === undefined ? undefined : trusted(options['trust-proxy']),
     maxBodyBytes: options['max-body'],
     extraFields,
+    headTimeoutMs: options['head-timeout'],
+    bodyTimeoutMs: options['body-timeout'],
+    maxConnections: options['max-connections'] ?? enough,
+    onMalformed: notices.malformed,
+    onFull: notices.full,
     page:
       metricsPath === undefined
         ? undefined

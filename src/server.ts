@@ -10,16 +10,16 @@ import { type ErrorCode, ProxyError } from './core/errors.ts'
 import type { Exchange, TraceFacts } from './core/exchange.ts'
 import type { Exchanges } from './core/exchanges.ts'
 import type { Fields, Handler } from './core/types.ts'
+import { admission } from './edge/admission.ts'
 import { Conversation, type ConversationContext } from './edge/conversation.ts'
 import { serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
 import { listenAll } from './edge/listen.ts'
+import { MAX_HEAD_BYTES, malformed } from './edge/malformed.ts'
 import { answerRaw, internalError } from './edge/refusals.ts'
-import { MAX_FIELD_LINES, requestTarget } from './edge/target.ts'
+import { MAX_FIELD_LINES, type RequestTarget, requestTarget } from './edge/target.ts'
 import type { Trusted } from './http/forwarded.ts'
 
-/** Largest head of a request; beyond it 431. */
-const MAX_HEAD_BYTES = 64 * 1024
-/** How long the head of a request may take to come. */
+/** How long the head of a request may take to come, unless the options say. */
 const HEAD_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_MS = 65_000
 
@@ -63,8 +63,14 @@ export interface EdgeOptions {
   readonly maxBodyBytes?: number | undefined
   /** Field lines of answers that the edge makes of errors, beside those of the error. */
   readonly extraFields?: ((exchange: Exchange) => Fields) | undefined
-  /** How long the head of a request may take; then 408. Bodies may take their time. */
-  readonly headTimeoutMs?: number
+  /** How long the head of a request may take; then 408. 0 waits for ever. */
+  readonly headTimeoutMs?: number | undefined
+  /** Silence of a client in the middle of its body, before anything is answered; then 408. 0 waits for ever. */
+  readonly bodyTimeoutMs?: number | undefined
+  /** Connections of clients at once; one more gets 503. */
+  readonly maxConnections?: number | undefined
+  /** Told of each connection that is refused for being one too many. */
+  readonly onFull?: ((clientAddress: string, max: number) => void) | undefined
   /** Told about errors that are ours. */
   readonly onInternalError: (error: unknown) => void
   /** Told about bytes that are no HTTP request, which open no exchange. */
@@ -128,6 +134,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     clock,
     maxBodyBytes: options.maxBodyBytes,
     extraFields: options.extraFields,
+    bodyTimeoutMs: options.bodyTimeoutMs,
     draining: () => draining,
     onInternalError: options.onInternalError,
     onEnded(conversation) {
@@ -137,17 +144,42 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       if (draining) setImmediate(lookIdle) // once its exchange has ended too
     },
   }
+  /** A fault of ours where there is no conversation to end costs the connection it happened on, and no other. */
+  const fault = (socket: Duplex, thrown: unknown): void => {
+    options.onInternalError(thrown)
+    if ((socket as Known)[connection]?.open.length === 0) answerRaw(socket, internalError(thrown))
+    else socket.destroy()
+  }
+  const guarded = (socket: Duplex, work: () => void): void => {
+    try {
+      work()
+    } catch (thrown) {
+      fault(socket, thrown)
+    }
+  }
   const onRequest = (
     message: IncomingMessage,
     res: ServerResponse,
     wantsContinue: boolean,
     refusal?: ProxyError,
   ): void => {
-    const target = requestTarget(message)
-    const conversation = new Conversation(message, res, open(message, target.url, target.host), context)
+    let target: RequestTarget
+    let exchange: Exchange
+    try {
+      target = requestTarget(message)
+      exchange = open(message, target.url, target.host)
+    } catch (thrown) {
+      fault(message.socket, thrown)
+      return
+    }
+    const conversation = new Conversation(message, res, exchange, context)
     conversations++
     ;(message.socket as Known)[connection]!.open.push(conversation)
-    conversation.begin(refusal === undefined ? target : { ...target, refusal }, wantsContinue)
+    try {
+      conversation.begin(refusal === undefined ? target : { ...target, refusal }, wantsContinue)
+    } catch (thrown) {
+      conversation.refuse(thrown)
+    }
   }
 
   const servePage = ({ answer }: LocalPage, message: IncomingMessage, res: ServerResponse): void => {
@@ -241,6 +273,15 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     ;(socket as Known)[connection] = known
   }
 
+  const { maxConnections } = options
+  const door =
+    maxConnections === undefined
+      ? undefined
+      : admission({
+          max: maxConnections,
+          open: () => sockets.size,
+          onRefused: (socket) => options.onFull?.(addressOf(socket), maxConnections),
+        })
   const create = (): Server => {
     const headTimeoutMs = options.headTimeoutMs ?? HEAD_TIMEOUT_MS
     const server = createServer({
@@ -248,7 +289,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       // Long uploads are fine; a slow head is not.
       requestTimeout: 0,
       headersTimeout: headTimeoutMs,
-      connectionsCheckingInterval: Math.min(headTimeoutMs, 30_000),
+      connectionsCheckingInterval: Math.min(Math.max(headTimeoutMs / 4, 50), 5000),
       keepAliveTimeout: KEEP_ALIVE_MS,
       // Refused by us, in an exchange.
       requireHostHeader: false,
@@ -261,13 +302,16 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     server.on('checkExpectation', (message, res) => onRequest(message, res, false, unknownExpectation()))
     server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy())
-      onUpgrade(server, message, socket, head)
+      guarded(socket, () => onUpgrade(server, message, socket, head))
     })
     server.on('connect', (message, socket: Duplex) => {
       socket.on('error', () => socket.destroy())
-      if (!isBusy(socket)) refuseOnSocket(message, socket, message.url!, connectRefused())
+      guarded(socket, () => {
+        if (!isBusy(socket)) refuseOnSocket(message, socket, message.url!, connectRefused())
+      })
     })
-    server.on('clientError', (error, socket) => onClientError(error, socket as Socket))
+    server.on('clientError', (error, socket) => guarded(socket, () => onClientError(error, socket as Socket)))
+    door?.guard(server)
     return server
   }
 
@@ -280,6 +324,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       draining = true
       const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
       for (const server of servers) server.closeIdleConnections()
+      door?.close()
       if (graceMs > 0 && active() > 0) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, graceMs)
@@ -308,12 +353,3 @@ const badRequest = (status: number, message: string): ProxyError =>
   new ProxyError(status, 'bad-request', message)
 const unknownExpectation = () => badRequest(417, 'the only expectation there is is 100-continue.')
 const connectRefused = () => badRequest(501, 'CONNECT is not served: this is a reverse proxy.')
-
-/** What to answer to bytes that node could not read; undefined when it was the connection that failed. */
-const malformed = ({ code = '', message }: NodeJS.ErrnoException): ProxyError | undefined => {
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return badRequest(431, `the head of this request is larger than ${MAX_HEAD_BYTES / 1024} kB.`)
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return badRequest(408, 'the head of this request did not come in time.')
-  return code.startsWith('HPE_') ? badRequest(400, `this is not valid HTTP (${message}).`) : undefined
-}

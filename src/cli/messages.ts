@@ -112,6 +112,33 @@ export const othersFlag = (given: string): string | undefined => {
   return ours === undefined ? undefined : `${flag}: we call it ${ours}.`
 }
 
+/** A client sent bytes that are no HTTP. */
+export const notHttp = (client: string, what: string, status: number): string =>
+  `a client at ${escapeControl(client)} sent something that is not HTTP (${escapeControl(what)}): answered ${status}.`
+
+/** A client began with TLS. */
+export const speaksTls = (client: string): string =>
+  `a client at ${escapeControl(client)} speaks TLS to the plain port. Is it https: rather than http:?`
+
+/** A client was too slow. */
+export const tooSlow = (client: string): string =>
+  `a client at ${escapeControl(client)} took too long to send the head of its request (--head-timeout): answered 408.`
+
+/** There are as many connections as there may be. */
+export const full = (client: string, max: number): string =>
+  `${max} connections of clients are open, as many as --max-connections lets in; one from ${escapeControl(client)} was answered 503.`
+
+/** More connections are let in than there are files for. */
+export const tooFewFiles = (max: number, enough: number): string =>
+  `--max-connections ${max} is more than the ${enough} that there are files for. Raise ulimit -n, or lower it.`
+
+/** A log line could not be written. */
+export const logLost = (code: string): string =>
+  `the log cannot be written (${escapeControl(code)}); serving on, its lines are lost meanwhile.`
+
+/** The reader of the log has left. */
+export const logUnread = (): string => 'nobody reads the log any more; serving on without it.'
+
 /** We were told to end while requests are on their way. */
 export const stopping = (requests: number): string =>
   `stopping: ${requests} ${requests === 1 ? 'request is' : 'requests are'} on the way. Ctrl-C again ends them.`

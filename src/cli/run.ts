@@ -2,6 +2,7 @@
 
 import { wantsSession } from '../ci/wants.ts'
 import { systemClock } from '../core/clock.ts'
+import type { ProxyError } from '../core/errors.ts'
 import { requestLog } from '../observe/log.ts'
 import { redactor } from '../observe/redact.ts'
 import { routes } from '../observe/routes.ts'
@@ -12,16 +13,25 @@ import { type RunningProxy, startProxy } from '../proxy.ts'
 import { banner } from './banner.ts'
 import { colorLevel } from './color.ts'
 import { exitCodes } from './exit-codes.ts'
+import { isMistake, stackOf, watchFaults } from './faults.ts'
 import {
   addressUnavailable,
   adminPortInUse,
+  full,
+  logLost,
+  logUnread,
+  notHttp,
   notLoopback,
   portForbidden,
   portInUse,
   redisAway,
   redisBack,
+  speaksTls,
   stopping,
+  tooFewFiles,
+  tooSlow,
 } from './messages.ts'
+import { seldom } from './seldom.ts'
 import { type Given, printConfig, settle } from './settings.ts'
 
 /** What a run is started with. */
@@ -36,9 +46,6 @@ export interface RunInput {
   readonly env: NodeJS.ProcessEnv
   readonly version: string
 }
-
-/** Running requests have so long to end after the first signal. */
-const GRACE_MS = 5000
 
 /** Runs until a signal; gives the exit code. Throws UsageError for options that cannot be understood. */
 export const settleAndRun = async (input: RunInput): Promise<number> => {
@@ -100,7 +107,12 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   // With a command stdout is the command's.
   const outStream = command === undefined ? process.stdout : process.stderr
   const err = lineSink(process.stderr, { notice: () => '' })
-  const out = command === undefined ? lineSink(process.stdout) : err
+  const out =
+    command === undefined
+      ? lineSink(process.stdout, {
+          onFailure: ({ code = '' }) => say(code === 'EPIPE' ? logUnread() : logLost(code)),
+        })
+      : err
   const stdoutColor = colorLevel({ option: options.color, env, isTTY: outStream.isTTY === true })
   const stderrColor = colorLevel({ option: options.color, env, isTTY: process.stderr.isTTY === true })
   const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
@@ -141,12 +153,8 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
         emit: format === 'json' ? out.write : undefined,
       })
     : undefined
-  const fault = (sentence: string): void => {
-    ci?.fault()
-    say(sentence)
-  }
-  process.on('uncaughtException', (error) => fault(`unexpected: ${error.stack ?? error}`))
-  process.on('unhandledRejection', (error) => fault(`unexpected: ${(error as Error)?.stack ?? error}`))
+  const faults = watchFaults({ say, count: () => ci?.fault() })
+  const guests = seldom(say)
   const ended = ci === undefined ? signal() : undefined
   let proxy: RunningProxy
   try {
@@ -160,7 +168,10 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
         redisAway: (url, error) => say(redisAway(url, 1, error)),
         redisBack: (url) => say(redisBack(url)),
         trace: say,
-        internal: (error) => fault(`a fault of the proxy itself: ${(error as Error)?.stack ?? error}`),
+        internal: faults.met,
+        malformed: (client, error) => guests.say(unreadable(client, error)),
+        full: (client, max) => guests.say(full(client, max)),
+        tooFewFiles: (max, enough) => say(tooFewFiles(max, enough)),
       },
     })
   } catch (error) {
@@ -169,6 +180,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
     await out.flush(500)
     return code
   }
+  faults.started()
   const facts = shown(options, proxy)
   if (!options.quiet) err.write(banner({ ...facts, color: stderrColor, demo: demo && command === undefined }))
   if (options.host !== undefined && !/^(?:127\.|::1$|localhost$)/.test(options.host))
@@ -177,8 +189,10 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   await ci?.run({ url: facts.urls[0]!, adminUrl: proxy.adminUrl })
   const code = await ended
   if (proxy.active() > 0) say(stopping(proxy.active()))
-  await proxy.close(GRACE_MS)
+  await proxy.close(options.drain)
   log?.flush()
+  guests.flush()
+  faults.flush()
   if (ci === undefined) {
     await out.flush(500)
     err.write(`\n${totals.text({ color: stderrColor, width: process.stderr.columns })}`)
@@ -187,6 +201,13 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   await out.flush(500)
   await err.flush(500)
   return exit?.code ?? code ?? exitCodes.fine
+}
+
+/** What is told of a client that could not be understood. */
+const unreadable = (client: string, { status, message, cause }: ProxyError): string => {
+  const { code = message } = (cause ?? {}) as NodeJS.ErrnoException
+  if (code === 'TLS_HELLO') return speaksTls(client)
+  return status === 408 ? tooSlow(client) : notHttp(client, code, status)
 }
 
 const shown = (options: Options, proxy: RunningProxy) => {
@@ -234,6 +255,10 @@ const span = (ms: number): string => {
 }
 
 const cannotStart = (error: unknown, options: Options): number => {
+  if (isMistake(error)) {
+    process.stderr.write(`revproxy: cannot start, by a fault of its own: ${stackOf(error)}\n`)
+    return exitCodes.internal
+  }
   const { code, listener, message } = error as NodeJS.ErrnoException & { listener?: string }
   const admin = listener === 'admin'
   const port = admin ? (options.admin?.port ?? 0) : options.port

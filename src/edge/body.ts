@@ -32,6 +32,14 @@ export const bodyTooLarge = (maxBytes: number): ProxyError =>
     `the body of this request is larger than ${size(maxBytes)} (--max-body).`,
   )
 
+/** The refusal of a body that does not come (RFC 9110 §15.5.9). */
+export const bodyTooSlow = (ms: number): ProxyError =>
+  new ProxyError(
+    408,
+    'bad-request',
+    `nothing came of the body of this request for ${ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`} (--body-timeout).`,
+  )
+
 /** Whether a request has a body, by its framing (RFC 9112 §6.3). */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
@@ -40,6 +48,9 @@ export const hasBody = ({ headers }: IncomingMessage): boolean =>
 export class RequestBody extends Readable {
   readonly #message: IncomingMessage
   #beforeFirstRead: (() => void) | undefined
+  readonly #idleMs: number
+  readonly #onIdle: (() => void) | undefined
+  #idle: NodeJS.Timeout | undefined
 
   constructor(
     message: IncomingMessage,
@@ -48,19 +59,30 @@ export class RequestBody extends Readable {
       readonly maxBytes?: number | undefined
       /** Called when somebody wants the body: the moment to send 100 (Continue). */
       readonly beforeFirstRead?: (() => void) | undefined
+      /** Silence of the client while its body is waited for; 0 and undefined wait for ever. */
+      readonly idleMs?: number | undefined
+      readonly onIdle?: (() => void) | undefined
     } = {},
   ) {
     super({ highWaterMark: 64 * 1024 })
     this.#message = message
     this.#beforeFirstRead = options.beforeFirstRead
+    this.#idleMs = options.idleMs ?? 0
+    this.#onIdle = options.onIdle
     const maxBytes = options.maxBytes ?? unlimited
     message.on('data', (chunk: Buffer) => {
       exchange.requestBytes += chunk.length
       if (this.destroyed) return
+      this.#idle?.refresh()
       if (exchange.requestBytes > maxBytes) this.destroy(bodyTooLarge(maxBytes))
-      else if (!this.push(chunk)) message.pause()
+      else if (!this.push(chunk)) {
+        // Now it is the upstream that is waited for.
+        this.#stopIdle()
+        message.pause()
+      }
     })
     message.on('end', () => {
+      this.#stopIdle()
       if (!this.destroyed) this.push(null)
     })
     message.on('close', () => {
@@ -83,10 +105,18 @@ export class RequestBody extends Readable {
       this.#beforeFirstRead = undefined
       before()
     }
+    if (this.#idleMs > 0 && !this.#message.complete)
+      this.#idle ??= setTimeout(() => this.#onIdle?.(), this.#idleMs).unref()
     this.#message.resume()
   }
 
+  #stopIdle(): void {
+    clearTimeout(this.#idle)
+    this.#idle = undefined
+  }
+
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#stopIdle()
     this.#message.resume()
     done(error)
   }

@@ -15,7 +15,7 @@ import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
 import type { Fields, Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
-import { bodyTooLarge, hasBody, RequestBody } from './body.ts'
+import { bodyTooLarge, bodyTooSlow, hasBody, RequestBody } from './body.ts'
 import { closeGently, errorResponse, internalError, LINGER_MS } from './refusals.ts'
 import { type Sending, send, sendInterim } from './send.ts'
 import type { RequestTarget } from './target.ts'
@@ -28,6 +28,7 @@ export interface ConversationContext {
   readonly maxBodyBytes: number | undefined
   /** Field lines of answers that the edge makes of errors, beside those of the error. */
   readonly extraFields: ((exchange: Exchange) => Fields) | undefined
+  readonly bodyTimeoutMs: number | undefined
   /** No answer leaves a connection open any more. */
   readonly draining: () => boolean
   readonly onInternalError: (error: unknown) => void
@@ -70,11 +71,16 @@ export class Conversation implements Sending {
     const { exchange } = this
     const message = this.#message
     const res = this.#res
-    const { handler, maxBodyBytes } = this.#context
+    const { handler, maxBodyBytes, bodyTimeoutMs } = this.#context
     if (hasBody(message)) {
       this.#owesContinue = wantsContinue
       this.#body = new RequestBody(message, exchange, {
         maxBytes: maxBodyBytes,
+        idleMs: bodyTimeoutMs,
+        onIdle: () => {
+          // Once it is being answered, a client may talk and listen as slowly as it likes.
+          if (!res.headersSent) this.malformed(bodyTooSlow(bodyTimeoutMs!))
+        },
         beforeFirstRead: wantsContinue ? () => this.#sayContinue() : undefined,
       })
     }
@@ -103,7 +109,13 @@ export class Conversation implements Sending {
       return
     }
     answer.then(
-      (given) => this.#give(given),
+      (given) => {
+        try {
+          this.#give(given)
+        } catch (thrown) {
+          this.#unsendable(thrown)
+        }
+      },
       (reason) => this.refuse(reason),
     )
   }

@@ -23,7 +23,13 @@ export const lineSink = (
   {
     maxBytes = 4 * 1024 * 1024,
     notice = lostLines,
-  }: { maxBytes?: number; notice?: (count: number) => string } = {},
+    onFailure,
+  }: {
+    maxBytes?: number
+    notice?: (count: number) => string
+    /** Told when writing begins to fail, once until it works again; must not throw. */
+    onFailure?: ((error: NodeJS.ErrnoException) => void) | undefined
+  } = {},
 ): LineSink => {
   let waiting = ''
   let waitingLines = 0
@@ -31,6 +37,7 @@ export const lineSink = (
   let scheduled = false
   let backedUp = false
   let stopped = false
+  let failing = false
   let inFlight = 0
   let lost = 0
   let untold = 0
@@ -64,7 +71,10 @@ export const lineSink = (
     inFlight++
     const written = (error?: Error | null) => {
       inFlight--
-      if (error !== null && error !== undefined) {
+      if (error === null || error === undefined) failing = false
+      else {
+        if (!failing) onFailure?.(error)
+        failing = true
         lose(lines)
         untold += told
         if (gone(error)) stop()

@@ -80,6 +80,13 @@ export const upstreamError = (
     case 'EACCES':
     case 'EPERM':
       return of(502, 'upstream-unreachable', `${target} cannot be reached (${code}).`)
+    case 'EMFILE':
+    case 'ENFILE':
+      return of(
+        503,
+        'upstream-unreachable',
+        `this proxy has as many files and connections open as the system lets it (${code}). Raise ulimit -n, or lower --max-connections.`,
+      )
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
       return of(

@@ -97,7 +97,6 @@ for (const [name, request, status, says] of [
 }
 
 for (const [name, bytes] of [
-  ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00'],
   ['another protocol', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n'],
   [
@@ -124,6 +123,16 @@ for (const [name, bytes] of [
   })
 }
 
+test('a TLS hello is told what it came to, and the edge can tell it from other garbage', async (t) => {
+  const told: unknown[] = []
+  const edge = await edgeWith(t, async () => hi, {
+    onMalformed: (_, { cause }) => void told.push((cause as NodeJS.ErrnoException).code),
+  })
+  const answer = await raw(edge.port, Buffer.from('\x16\x03\x01\x02\x00\x01\x00', 'latin1'))
+  assert.match(answer, /^HTTP\/1\.1 400 [\s\S]*plain HTTP, not TLS: use http: rather than https:\.\n$/)
+  assert.deepEqual(told, ['TLS_HELLO'])
+})
+
 test('a head that is too large gets 431, although the client is still sending it', async (t) => {
   const edge = await edgeWith(t, async () => hi)
   const answer = await raw(edge.port, `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(1_000_000)}\r\n\r\n`)
@@ -145,7 +154,10 @@ test('a head that does not come in time gets 408, and an upload may take its tim
   slow.send('GET / HTTP/1.1\r\nHo')
   const upload = talk(t, edge.port)
   upload.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na')
-  assert.match(await slow.closed(), /^HTTP\/1\.1 408 Request Timeout\r\n[\s\S]*did not come in time\.\n$/)
+  assert.match(
+    await slow.closed(),
+    /^HTTP\/1\.1 408 Request Timeout\r\n[\s\S]*did not come in time \(--head-timeout\)\.\n$/,
+  )
   await new Promise((resolve) => setTimeout(resolve, 300))
   upload.send('bc')
   await upload.until(/got abc$/)

@@ -33,6 +33,7 @@ const allowed: Record<string, readonly string[]> = {
     'upstream',
     'observe',
     'admin',
+    'edge/open-files.ts',
     'server.ts',
     'options.ts',
   ],

@@ -1,5 +1,6 @@
 /** The built program, spawned as a user would. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -36,15 +37,31 @@ const cleanEnv = (): NodeJS.ProcessEnv => {
   return env
 }
 
-const launch = (t: TestContext, args: readonly string[], env: NodeJS.ProcessEnv) => {
-  const child = spawn(process.execPath, [executable, ...args], {
+/** How a program is spawned, where that matters. */
+export interface Surroundings {
+  /** Files it may have open. */
+  readonly openFiles?: number
+  /** An open file instead of a pipe for its stdout. */
+  readonly stdout?: number
+}
+
+const launch = (
+  t: TestContext,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  { openFiles, stdout: file }: Surroundings = {},
+) => {
+  const words = [process.execPath, executable, ...args]
+  const limited =
+    openFiles === undefined ? words : ['sh', '-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, ...words]
+  const child = spawn(limited[0]!, limited.slice(1), {
     env: { ...cleanEnv(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+    stdio: ['ignore', file ?? 'pipe', 'pipe'],
+  }) as ChildProcess & { readonly stderr: Readable }
   let stdout = ''
   let stderr = ''
   const listeners = new Set<() => void>()
-  child.stdout.on('data', (chunk) => {
+  child.stdout?.on('data', (chunk) => {
     stdout += chunk
     for (const listener of listeners) listener()
   })
@@ -91,15 +108,17 @@ export const runProgram = (
   t: TestContext,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-): Promise<Ended> => launch(t, args, env).ended
+  surroundings: Surroundings = {},
+): Promise<Ended> => launch(t, args, env, surroundings).ended
 
 /** Starts the program and waits for its banner. */
 export const startProgram = async (
   t: TestContext,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  surroundings: Surroundings = {},
 ): Promise<Program> => {
-  const program = launch(t, args, env)
+  const program = launch(t, args, env, surroundings)
   await program.until(/listening .*\n(?:.*\n)*\n/)
   const url = /listening\s+(http\S+)/.exec(program.stderr())?.[1]
   if (url === undefined) throw new Error(`no address in:\n${program.stderr()}`)
