@@ -13,8 +13,10 @@ import type { Fields, Handler } from './core/types.ts'
 import { admission } from './edge/admission.ts'
 import { Conversation, type ConversationContext } from './edge/conversation.ts'
 import { serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
+import { type Lanes, lanes, type PlainRequest } from './edge/lane.ts'
 import { listenAll } from './edge/listen.ts'
 import { MAX_HEAD_BYTES, malformed } from './edge/malformed.ts'
+import type { PlainAnswer } from './edge/plain-answer.ts'
 import { answerRaw, internalError } from './edge/refusals.ts'
 import { MAX_FIELD_LINES, type RequestTarget, requestTarget } from './edge/target.ts'
 import type { Trusted } from './http/forwarded.ts'
@@ -110,7 +112,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
   const lookIdle = (): void => {
     if (active() === 0) onIdle?.()
   }
-  const open = (message: IncomingMessage, url: string, host: string): Exchange => {
+  const open = (message: IncomingMessage | PlainRequest, url: string, host: string): Exchange => {
     const peer = addressOf(message.socket)
     const named = options.trusted?.(peer, message.rawHeaders)
     const exchange = exchanges.open({
@@ -164,22 +166,37 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     refusal?: ProxyError,
   ): void => {
     let target: RequestTarget
-    let exchange: Exchange
     try {
       target = requestTarget(message)
-      exchange = open(message, target.url, target.host)
     } catch (thrown) {
       fault(message.socket, thrown)
       return
+    }
+    converse(message, res, refusal === undefined ? target : { ...target, refusal }, wantsContinue)
+  }
+  /** Opens the exchange of a request and its conversation; undefined where not even that could be done. */
+  const converse = (
+    message: IncomingMessage | PlainRequest,
+    res: ServerResponse | PlainAnswer,
+    target: RequestTarget,
+    wantsContinue: boolean,
+  ): Conversation | undefined => {
+    let exchange: Exchange
+    try {
+      exchange = open(message, target.url, target.host)
+    } catch (thrown) {
+      fault(message.socket, thrown)
+      return undefined
     }
     const conversation = new Conversation(message, res, exchange, context)
     conversations++
     ;(message.socket as Known)[connection]!.open.push(conversation)
     try {
-      conversation.begin(refusal === undefined ? target : { ...target, refusal }, wantsContinue)
+      conversation.begin(target, wantsContinue)
     } catch (thrown) {
       conversation.refuse(thrown)
     }
+    return conversation
   }
 
   const servePage = ({ answer }: LocalPage, message: IncomingMessage, res: ServerResponse): void => {
@@ -219,7 +236,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
   const onUpgrade = (server: Server, message: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (isBusy(socket)) return
     if (options.upgrade === undefined || !wantsWebSocket(message)) {
-      serveWithoutUpgrade(server, message, socket, head)
+      serveWithoutUpgrade(message, socket, head, (again) => server.emit('connection', again))
       return
     }
     const target = requestTarget(message)
@@ -282,6 +299,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
           open: () => sockets.size,
           onRefused: (socket) => options.onFull?.(addressOf(socket), maxConnections),
         })
+  const drains: Lanes[] = []
   const create = (): Server => {
     const headTimeoutMs = options.headTimeoutMs ?? HEAD_TIMEOUT_MS
     const server = createServer({
@@ -296,7 +314,22 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       noDelay: true,
     })
     server.maxHeadersCount = MAX_FIELD_LINES + 1
-    server.on('connection', onConnection)
+    const [accept] = server.listeners('connection')
+    server.removeAllListeners('connection')
+    const short = lanes({
+      serve: (request, answer) => converse(request, answer, request, false),
+      isElsewhere: isPage,
+      leave: (socket) => accept!.call(server, socket),
+      onSilent: (socket) =>
+        onClientError(Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket),
+      headTimeoutMs,
+      keepAliveMs: KEEP_ALIVE_MS,
+    })
+    drains.push(short)
+    server.on('connection', (socket: Socket) => {
+      onConnection(socket)
+      short.take(socket)
+    })
     server.on('request', listener)
     server.on('checkContinue', (message, res) => onRequest(message, res, true))
     server.on('checkExpectation', (message, res) => onRequest(message, res, false, unknownExpectation()))
@@ -325,6 +358,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
       for (const server of servers) server.closeIdleConnections()
       door?.close()
+      for (const each of drains) each.drain()
       if (graceMs > 0 && active() > 0) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, graceMs)

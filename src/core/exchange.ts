@@ -89,6 +89,20 @@ export interface EndFacts {
   errorMessage?: string
 }
 
+/** What is known of an exchange from the start. */
+export interface ExchangeInit {
+  readonly cause: 'client' | 'refresh'
+  readonly method: string
+  readonly url: string
+  readonly host: string
+  readonly scheme: 'http' | 'https'
+  readonly clientAddress: string
+  readonly forwardedBy?: string | undefined
+  readonly httpVersion: string
+  readonly parent?: number
+  readonly requestHeaders: readonly string[]
+}
+
 /** The record of one request and its answer. Stages write facts, observers read them. */
 export class Exchange {
   readonly id: number
@@ -125,21 +139,12 @@ export class Exchange {
   upgraded: string | undefined = undefined
   ended: EndFacts | undefined = undefined
 
-  constructor(init: {
-    id: number
-    cause: 'client' | 'refresh'
-    method: string
-    url: string
-    host: string
-    scheme: 'http' | 'https'
-    clientAddress: string
-    forwardedBy?: string | undefined
-    httpVersion: string
-    startedAt: number
-    parent?: number
-    requestHeaders: readonly string[]
-  }) {
-    this.id = init.id
+  constructor(
+    init: ExchangeInit & { readonly id?: number; readonly startedAt?: number },
+    id = init.id ?? 0,
+    startedAt = init.startedAt ?? 0,
+  ) {
+    this.id = id
     this.cause = init.cause
     this.method = init.method
     this.url = init.url
@@ -148,7 +153,7 @@ export class Exchange {
     this.clientAddress = init.clientAddress
     this.forwardedBy = init.forwardedBy
     this.httpVersion = init.httpVersion
-    this.startedAt = init.startedAt
+    this.startedAt = startedAt
     this.parent = init.parent
     this.requestHeaders = init.requestHeaders
   }

@@ -1,11 +1,8 @@
 /** Opens and ends exchanges, and tells the observers: each hears of every exchange exactly twice. */
 import type { Clock } from './clock.ts'
 import type { ErrorCode } from './errors.ts'
-import { Exchange } from './exchange.ts'
+import { Exchange, type ExchangeInit } from './exchange.ts'
 import type { Observer } from './types.ts'
-
-/** What an exchange is opened with, beside what is filled in here. */
-export type ExchangeInit = Omit<ConstructorParameters<typeof Exchange>[0], 'id' | 'startedAt'>
 
 export class Exchanges {
   readonly #observers: readonly Observer[]
@@ -25,7 +22,7 @@ export class Exchanges {
   }
 
   open(init: ExchangeInit): Exchange {
-    const exchange = new Exchange({ ...init, id: ++this.#lastId, startedAt: this.#clock.now() })
+    const exchange = new Exchange(init, ++this.#lastId, this.#clock.now())
     for (const observer of this.#observers) {
       try {
         observer.opened?.(exchange)

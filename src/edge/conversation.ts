@@ -16,6 +16,8 @@ import type { Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
 import type { Fields, Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
 import { bodyTooLarge, bodyTooSlow, hasBody, RequestBody } from './body.ts'
+import { PlainRequest } from './lane.ts'
+import { PlainAnswer } from './plain-answer.ts'
 import { closeGently, errorResponse, internalError, LINGER_MS } from './refusals.ts'
 import { type Sending, send, sendInterim } from './send.ts'
 import type { RequestTarget } from './target.ts'
@@ -38,8 +40,8 @@ export interface ConversationContext {
 export class Conversation implements Sending {
   readonly exchange: Exchange
   readonly socket: Socket
-  readonly #message: IncomingMessage
-  readonly #res: ServerResponse
+  readonly #message: IncomingMessage | PlainRequest
+  readonly #res: ServerResponse | PlainAnswer
   readonly #context: ConversationContext
   readonly #cancel = new Cancel()
   #body: RequestBody | undefined
@@ -52,8 +54,8 @@ export class Conversation implements Sending {
   #ended = false
 
   constructor(
-    message: IncomingMessage,
-    res: ServerResponse,
+    message: IncomingMessage | PlainRequest,
+    res: ServerResponse | PlainAnswer,
     exchange: Exchange,
     context: ConversationContext,
   ) {
@@ -62,8 +64,8 @@ export class Conversation implements Sending {
     this.#message = message
     this.#res = res
     this.#context = context
-    // Neither `close` nor `aborted` of the request tells that the client left (nodejs/node#46666).
-    res.on('close', () => this.closed())
+    // Neither `close` nor `aborted` of the request tells that the client left (nodejs/node#46666). The lane tells by itself.
+    if (!(res instanceof PlainAnswer)) res.on('close', () => this.closed())
   }
 
   /** Asks the chain and gives its answer. */
@@ -72,7 +74,7 @@ export class Conversation implements Sending {
     const message = this.#message
     const res = this.#res
     const { handler, maxBodyBytes, bodyTimeoutMs } = this.#context
-    if (hasBody(message)) {
+    if (!(message instanceof PlainRequest) && hasBody(message)) {
       this.#owesContinue = wantsContinue
       this.#body = new RequestBody(message, exchange, {
         maxBytes: maxBodyBytes,
@@ -81,14 +83,14 @@ export class Conversation implements Sending {
           // Once it is being answered, a client may talk and listen as slowly as it likes.
           if (!res.headersSent) this.malformed(bodyTooSlow(bodyTimeoutMs!))
         },
-        beforeFirstRead: wantsContinue ? () => this.#sayContinue() : undefined,
+        beforeFirstRead: wantsContinue ? () => this.#sayContinue(res as ServerResponse) : undefined,
       })
     }
     if (target.refusal !== undefined) {
       this.refuse(target.refusal)
       return
     }
-    if (maxBodyBytes !== undefined && Number(message.headers['content-length'] ?? 0) > maxBodyBytes) {
+    if (maxBodyBytes !== undefined && this.#body !== undefined && promisedBytes(message) > maxBodyBytes) {
       this.refuse(bodyTooLarge(maxBodyBytes))
       return
     }
@@ -99,7 +101,10 @@ export class Conversation implements Sending {
       body: this.#body,
       cancel: this.#cancel,
       exchange,
-      onInformation: (status, headers) => sendInterim(res, status, headers),
+      onInformation: (status, headers) => {
+        if (res instanceof PlainAnswer) res.inform(status, headers)
+        else sendInterim(res, status, headers)
+      },
     }
     let answer: Promise<ProxyResponse>
     try {
@@ -205,7 +210,8 @@ export class Conversation implements Sending {
     exchange.headAt = clock.now()
     exchange.responseHeaders = answer.headers
     try {
-      send(answer, res, this)
+      if (res instanceof PlainAnswer) res.give(answer, this)
+      else send(answer, res, this)
     } catch (thrown) {
       this.#unsendable(thrown)
     }
@@ -228,10 +234,10 @@ export class Conversation implements Sending {
     } else this.refuse(thrown)
   }
 
-  #sayContinue(): void {
+  #sayContinue(res: ServerResponse): void {
     this.#owesContinue = false
     // RFC 9110 §10.1.1: only where the final answer is not on its way yet.
-    if (!this.#res.headersSent && !this.#res.destroyed) this.#res.writeContinue()
+    if (!res.headersSent && !res.destroyed) res.writeContinue()
   }
 
   #closeGentlyAfterwards(): void {
@@ -253,7 +259,7 @@ export class Conversation implements Sending {
     if (body.complete || socket.destroyed) return
     const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
     const done = (): void => clearTimeout(timer)
-    this.#message.once('end', done)
+    ;(this.#message as IncomingMessage).once('end', done)
     socket.once('close', done)
   }
 
@@ -263,3 +269,6 @@ export class Conversation implements Sending {
     this.#context.exchanges.end(exchange, status, this.#bytes, this.#error)
   }
 }
+
+const promisedBytes = (message: IncomingMessage | PlainRequest): number =>
+  message instanceof PlainRequest ? 0 : Number(message.headers['content-length'] ?? 0)

@@ -1,5 +1,5 @@
 /** Declining an upgrade by answering as if it had not been asked for (RFC 9110 §7.8). */
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { listMembers } from '../http/fields.ts'
 
@@ -10,12 +10,12 @@ const aboutUpgrade = new Set(['upgrade', 'http2-settings'])
 export const wantsWebSocket = (message: IncomingMessage): boolean =>
   message.method === 'GET' && /^websocket$/i.test(message.headers.upgrade ?? '')
 
-/** node lets go of a connection that asks for an upgrade: its request is put back without that, and read anew. */
+/** node lets go of a connection that asks for an upgrade: its request is put back without that, and read anew once it is accepted. */
 export const serveWithoutUpgrade = (
-  server: Server,
   message: IncomingMessage,
   socket: Duplex,
   head: Buffer,
+  accept: (socket: Duplex) => void,
 ): void => {
   const { rawHeaders } = message
   let text = `${message.method} ${message.url} HTTP/${message.httpVersion}\r\n`
@@ -32,5 +32,5 @@ export const serveWithoutUpgrade = (
     text += `${rawHeaders[i]}: ${value}\r\n`
   }
   socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]))
-  server.emit('connection', socket)
+  accept(socket)
 }
