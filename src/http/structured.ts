@@ -8,11 +8,16 @@ export type BareItem =
   | { readonly kind: 'decimal' | 'bytes' | 'date' | 'display string' | 'list' }
 
 /** Serialises text as a String (§4.1.6); characters that cannot stand in one are percent-encoded. */
-export const sfString = (text: string): string =>
-  `"${text
+export const sfString = (text: string): string => (PLAIN.test(text) ? `"${text}"` : `"${escaped(text)}"`)
+
+/** What stands in a String as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
+const escaped = (text: string): string =>
+  text
     .replace(/[\ud800-\udfff]/gu, '\ufffd') // half a pair, which has no percent-encoding
     .replace(/[^\x20-\x7e]/gu, encodeURIComponent)
-    .replace(/["\\]/g, '\\$&')}"`
+    .replace(/["\\]/g, '\\$&')
 
 /** Members of a dictionary, the last of a name winning (§4.2.2); undefined when the text is not a valid one. */
 export const parseDictionary = (text: string): Map<string, BareItem> | undefined => {
