@@ -109,8 +109,8 @@ export const asking =
 export const setVerdict = (facts: CacheFacts, status: CacheStatus, reason: Reason, detail?: string): void => {
   facts.status = status
   facts.reason = reason
-  if (detail === undefined) delete facts.detail
-  else facts.detail = detail
+  if (detail !== undefined) facts.detail = detail
+  else if (facts.detail !== undefined) delete facts.detail
 }
 
 /** Puts Cache-Status on an answer that comes from the upstream. */

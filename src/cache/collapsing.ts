@@ -153,8 +153,9 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
 
   /** Forwards for this one client only; what comes is stored all the same when it may be. */
   const goAlone = async (asked: Asked, why: Miss): Promise<ProxyResponse> => {
-    const req = { ...asked.req, headers: upstreamFields(asked, why) }
-    const landing = await fetch(next, { ...asked, req }, why, () => {})
+    const headers = upstreamFields(asked, why)
+    const alone = headers === asked.req.headers ? asked : { ...asked, req: { ...asked.req, headers } }
+    const landing = await fetch(next, alone, why, () => {})
     if (landing.kind === 'shared') flights.forgetUnshared(why.flightKey)
     return answer(asked, why, landing, true)
   }

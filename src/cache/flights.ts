@@ -136,6 +136,8 @@ export class Flights {
   readonly #unshared = new LRUCache<string, true>({
     max: UNSHARED_KEYS,
     ttl: UNSHARED_MS,
+    // lru-cache sets a timer for each turn of its clock: one a millisecond made a miss 4 µs dearer.
+    ttlResolution: 500,
     maxSize: UNSHARED_CHARACTERS,
     sizeCalculation: (_true, key) => key.length + 1,
   })

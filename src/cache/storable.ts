@@ -152,16 +152,16 @@ export const keepMs = (entry: Entry, now: number): number => {
  */
 export const storedFields = (fields: Fields, shared = true): Fields => {
   const directives = responseDirectives(fields, shared)
-  const withheld = new Set([
-    ...((shared ? namedFields(directives, 'private') : undefined) ?? []),
-    ...(namedFields(directives, 'no-cache') ?? []),
-  ])
+  const ofPrivate = shared ? namedFields(directives, 'private') : undefined
+  const ofNoCache = namedFields(directives, 'no-cache')
   const named = nominated(fields)
-  const kept: string[] = []
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!.toLowerCase()
-    if (isConnectionLevel(name) || withheld.has(name) || named?.has(name) === true) continue
-    kept.push(fields[i]!, fields[i + 1]!)
-  }
-  return kept
+  const isLeftOut = (name: string): boolean =>
+    isConnectionLevel(name) ||
+    ofPrivate?.includes(name) === true ||
+    ofNoCache?.includes(name) === true ||
+    named?.has(name) === true
+  // Nearly always all of them stay.
+  return fields.some((name, i) => i % 2 === 0 && isLeftOut(name.toLowerCase()))
+    ? fields.filter((_, i) => !isLeftOut(fields[i - (i % 2)]!.toLowerCase()))
+    : fields
 }

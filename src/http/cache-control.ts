@@ -23,6 +23,20 @@ const qualified: ReadonlySet<string> = new Set(['no-cache', 'private'])
  */
 export const parseCacheControl = (value: string | undefined): Directives => {
   if (value === undefined) return none
+  let directives = parsed.get(value)
+  if (directives !== undefined) return directives
+  directives = parse(value)
+  if (parsed.size >= MAX_PARSED) parsed.clear()
+  if (value.length <= MAX_PARSED_LENGTH) parsed.set(value, directives)
+  return directives
+}
+
+/** A backend says the same few things over and over; nobody changes what was read. */
+const parsed = new Map<string, Directives>()
+const MAX_PARSED = 200
+const MAX_PARSED_LENGTH = 200
+
+const parse = (value: string): Directives => {
   const directives = new Map<string, string | true>()
   for (const member of listMembers(value)) {
     const match = MEMBER.exec(member)

@@ -4,8 +4,10 @@ import { allValues, joinedValue, listMembers, nominated, trimOws } from './field
 
 /** Lower-case names, sorted, without repeats; `'*'` when a `*` stands anywhere. */
 export const varyNames = (fields: Fields): readonly string[] | '*' => {
+  const lines = allValues(fields, 'vary')
+  if (lines.length === 0) return []
   const names = new Set<string>()
-  for (const line of allValues(fields, 'vary')) {
+  for (const line of lines) {
     for (const member of listMembers(line)) {
       if (member === '*') return '*'
       names.add(member.toLowerCase())

@@ -19,11 +19,11 @@ export type ValueEdits = ReadonlyMap<string, ValueEdit>
 export const rewriteAnswers =
   (edits: ValueEdits): Stage =>
   (next) =>
-  async (req) => {
-    const response = await next(req)
-    const headers = edited(response.headers, edits, req.exchange)
-    return headers === response.headers ? response : { ...response, headers }
-  }
+  (req) =>
+    next(req).then((response) => {
+      const headers = edited(response.headers, edits, req.exchange)
+      return headers === response.headers ? response : { ...response, headers }
+    })
 
 const edited = (fields: Fields, edits: ValueEdits, exchange: Readonly<Exchange>): Fields => {
   let out: string[] | undefined
