@@ -36,7 +36,8 @@ export const get = (url: string, ask: Ask = {}): Promise<Got> =>
         port,
         path: written,
         method: ask.method ?? 'GET',
-        headers: ask.headers ?? {},
+        // As browsers and clients with agents ask: what says `close` goes past the lane (edge/lane.ts).
+        headers: { connection: 'keep-alive', ...ask.headers },
         agent: ask.agent ?? false,
         ...(ask.signal === undefined ? {} : { signal: ask.signal }),
       },
