@@ -143,7 +143,8 @@ export class PlainAnswer {
         code: 'ERR_HTTP_INVALID_STATUS_CODE',
       })
     const whole = Buffer.isBuffer(body)
-    const withTrailers = whole && trailers !== undefined && trailers().length > 0 && this.#mayHaveBody(status)
+    const sized = whole && this.#mayHaveBody(status)
+    const withTrailers = sized && trailers !== undefined && trailers().length > 0
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`
     let length: string | undefined
     let dated = false
@@ -153,7 +154,8 @@ export class PlainAnswer {
       if (!plainNames.has(name)) {
         const lower = name.toLowerCase()
         if (lower === 'content-length') {
-          if (withTrailers) continue
+          // Said once; a body that is whole knows its own.
+          if (withTrailers || length !== undefined || (sized && Number(value) !== body.length)) continue
           length = value
         } else if (lower === 'date') dated = true
         else if (FRAMING.has(lower)) {

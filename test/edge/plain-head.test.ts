@@ -7,13 +7,7 @@ const head = (...lines: string[]): string => `${lines.join('\r\n')}\r\n\r\n`
 test('a plain head is read as it was written', () => {
   assert.deepEqual(
     plainHead(
-      head(
-        'GET /a//../b%2F;x?y={}| HTTP/1.1',
-        'Host: a.example:80',
-        'X:\t b c \t',
-        'x: ',
-        'É'.slice(1) + 'Y: \xe9',
-      ),
+      head('GET /a//../b%2F;x?y={}| HTTP/1.1', 'Host: a.example:80', 'X:\t b c \t', 'x: ', 'Y: \xe9'),
     ),
     {
       method: 'GET',
