@@ -32,9 +32,7 @@ const notInUnsatisfiable: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Whether the conditionals of a request are met by 304 (RFC 9111 §4.3.2, in the order of RFC 9110 §13.2.2). A response
- * without Last-Modified never answers If-Modified-Since so: §4.3.2 would have its Date tell, but the upstream never
- * said when the content changed.
+ * Whether the conditionals of a request are met by 304 (RFC 9111 §4.3.2, in the order of RFC 9110 §13.2.2).
  */
 export const notModified = (marks: RequestMarks, entry: Entry): boolean => {
   if (entry.status !== 200 && entry.status !== 206) return false
@@ -42,7 +40,8 @@ export const notModified = (marks: RequestMarks, entry: Entry): boolean => {
   if (marks.ifModifiedSince === undefined) return false
   const asked = parseDate(marks.ifModifiedSince, entry.parts.receivedAt) // RFC 9110 §13.1.3
   if (asked === undefined) return false
-  const modified = modifiedAt(entry)
+  // RFC 9111 §4.3.2: where the upstream does not say when the content changed, it is no newer than the response.
+  const modified = entry.lastModified === undefined ? entry.dateAt : modifiedAt(entry)
   return modified !== undefined && modified <= asked
 }
 

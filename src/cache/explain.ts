@@ -131,7 +131,9 @@ const consult = async (
           ? (found.detail ?? found.reason)
           : variants.length === 0
             ? 'it varies on nothing'
-            : 'a variant matches',
+            : found.language !== undefined
+              ? `a variant is in the language that is wanted most, ${found.language}`
+              : 'a variant matches',
     })
   }
   const { entry } = found

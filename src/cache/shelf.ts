@@ -11,22 +11,14 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import type { Reason, StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
-import { differingField, type Selection, selectionOf, varyNames } from '../http/vary.ts'
+import { type Selection, selectionOf, varyNames } from '../http/vary.ts'
 import { Entry } from './entry.ts'
 import { type Listed, type Looked, list, lookAt, nearest, VARIANT_MARK } from './listing.ts'
 import { Owed } from './owed.ts'
+import { type Found, languageOf, nothing, select } from './selecting.ts'
 import { keepMs } from './storable.ts'
 import { within } from './store/deadline.ts'
 import { Index, type Store, Tombstone, type Variant } from './store/store.ts'
-
-/** What a lookup found: a selected entry, or why there is none. */
-export interface Found {
-  readonly entry: Entry | undefined
-  readonly reason: Reason
-  readonly detail?: string
-  /** Names that the stored variants vary on, where there are any. */
-  readonly varyOn?: readonly string[]
-}
 
 /**
  * What dropping came to: there was something, there was nothing, or the store is away: then it counts in this process
@@ -37,10 +29,6 @@ export type Dropped = 'dropped' | 'nothing' | 'owed'
 const MAX_VARIANTS = 100
 /** How long it is remembered why a URI has nothing; longer than any fetch that it must keep out. */
 const TOMBSTONE_MS = 600_000
-/** Shown of a selecting value that did not match. */
-const SHOWN = 60
-
-const nothing: Found = { entry: undefined, reason: 'uri-miss' }
 
 export class Shelf {
   readonly store: Store
@@ -96,39 +84,15 @@ export class Shelf {
   }
 
   async #select(index: Index, headers: Fields, left: () => number): Promise<Found> {
-    let nearest: { name: string; stored: string | undefined; given: string | undefined } | undefined
-    let dropped: Reason | undefined
-    // Newest first, so the first match is the one to use.
-    for (const variant of index.variants) {
-      const difference = differingField(variant.selection, headers)
-      if (difference !== undefined) {
-        nearest ??= difference
-        continue
-      }
-      const slot = await this.store.get(variant.key, left())
-      if (slot instanceof Entry && !this.#owed.outdates(slot))
-        return { entry: slot, reason: 'hit', varyOn: namesOf(variant.selection) }
-      dropped ??= this.store.whyGone(variant.key) ?? 'uri-miss'
+    const load = async ({ key }: Variant): Promise<Entry | undefined> => {
+      const slot = await this.store.get(key, left())
+      return slot instanceof Entry && !this.#owed.outdates(slot) ? slot : undefined
     }
-    const varyOn = index.variants[0] === undefined ? [] : namesOf(index.variants[0].selection)
-    if (dropped !== undefined) return { entry: undefined, reason: dropped, varyOn }
-    if (nearest === undefined) return nothing
-    return { entry: undefined, reason: 'vary-miss', detail: this.#describe(nearest), varyOn }
-  }
-
-  #describe({
-    name,
-    stored,
-    given,
-  }: {
-    name: string
-    stored: string | undefined
-    given: string | undefined
-  }): string {
-    if (this.#concealed(name)) return name
-    const show = (value: string | undefined) =>
-      value === undefined ? 'none' : value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value
-    return `${name} (stored ${show(stored)}, given ${show(given)})`
+    return select(index, headers, {
+      load,
+      whyGone: (key) => this.store.whyGone(key),
+      concealed: this.#concealed,
+    })
   }
 
   /** Stores a response as answer to a request with these fields. Never rejects; says what became of it. */
@@ -169,6 +133,7 @@ export class Shelf {
       receivedAt,
       bytes: entry.bytes,
       keepUntil: now + keep,
+      language: languageOf(entry.fields, selection),
     }
     const others = known.filter((each) => each.keepUntil > now && !sameSelection(each.selection, selection))
     const variants = [variant, ...others.slice(0, MAX_VARIANTS - 1)].sort(
@@ -269,8 +234,6 @@ const invalidated: Found = { entry: undefined, reason: 'invalidated-by-unsafe' }
 
 /** A large body takes its time on the way to a store elsewhere. */
 const savingMs = (entry: Entry): number => entry.body.length / 10_000
-
-const namesOf = (selection: Selection): string[] => selection.filter((_, i) => i % 2 === 0) as string[]
 
 const sameSelection = (a: Selection, b: Selection): boolean =>
   a.length === b.length && a.every((value, i) => value === b[i])

@@ -16,8 +16,9 @@ import { cacheKey } from './key.ts'
 import { otherMethods } from './methods.ts'
 import { refreshing } from './refreshing.ts'
 import { type Decision, decide } from './reuse.ts'
+import type { Found } from './selecting.ts'
 import { serving as servingOf } from './serving.ts'
-import { type Found, Shelf } from './shelf.ts'
+import { Shelf } from './shelf.ts'
 import { StoreError } from './store/store.ts'
 
 /** The stage, what it stores in, and what ends its background work. */

@@ -33,8 +33,8 @@ const singletons: ReadonlySet<string> = new Set([
   'user-agent',
 ])
 
-/** A weighted list in a form in which order among equal weights, case and white space no longer tell. */
-const weighted = (value: string): string =>
+/** Members of a weighted list in lower case, the heaviest first, those of one weight in the order of the alphabet. */
+const choices = (value: string): Array<{ item: string; weight: number }> =>
   listMembers(value.toLowerCase())
     .map((member) => {
       const [item = '', ...parameters] = member.split(';').map(trimOws)
@@ -48,6 +48,10 @@ const weighted = (value: string): string =>
       return { item: [item, ...others].join(';'), weight: weight ?? 1 }
     })
     .sort((a, b) => b.weight - a.weight || (a.item < b.item ? -1 : a.item > b.item ? 1 : 0))
+
+/** A weighted list in a form in which order among equal weights, case and white space no longer tell. */
+const weighted = (value: string): string =>
+  choices(value)
     .map(({ item, weight }) => (weight === 1 ? item : `${item};q=${weight}`))
     .join(',')
 
@@ -79,15 +83,33 @@ export const selectionOf = (headers: Fields, names: readonly string[]): Selectio
   return names.flatMap((name) => [name, held?.has(name) === true ? undefined : selectingValue(headers, name)])
 }
 
-/** The first field by which a request would select something else; undefined when it matches. */
+const LANGUAGE = /^[a-z]{1,8}(?:-[a-z\d]{1,8})*$/
+
+/** The one language that a request wants most, in lower case; undefined when none, any or several (RFC 9110 §12.5.4). */
+export const preferredLanguage = (headers: Fields): string | undefined => {
+  if (nominated(headers)?.has('accept-language') === true) return undefined
+  const [first, second] = choices(joinedValue(headers, 'accept-language') ?? '')
+  if (first === undefined || first.weight === 0 || first.weight === second?.weight) return undefined
+  return LANGUAGE.test(first.item) ? first.item : undefined
+}
+
+/** The one language that a response says it is in (RFC 9110 §8.5), in lower case. */
+export const contentLanguage = (fields: Fields): string | undefined => {
+  const language = joinedValue(fields, 'content-language')?.toLowerCase()
+  return language !== undefined && LANGUAGE.test(language) ? language : undefined
+}
+
+/** The first field by which a request would select something else, `but` one left out; undefined when it matches. */
 export const differingField = (
   selection: Selection,
   headers: Fields,
+  but?: string,
 ): { name: string; stored: string | undefined; given: string | undefined } | undefined => {
   if (selection.length === 0) return undefined
   const held = nominated(headers)
   for (let i = 0; i < selection.length; i += 2) {
     const name = selection[i]!
+    if (name === but) continue
     const given = held?.has(name) === true ? undefined : selectingValue(headers, name)
     if (given !== selection[i + 1]) return { name, stored: selection[i + 1], given }
   }

@@ -194,6 +194,27 @@ both('a response that varies on nothing takes the place of all variants', async 
   for (let tries = 0; (await keysOf(store)).length !== 1; tries++) assert.ok(tries < 100)
 })
 
+both(
+  'a variant in the one language that is wanted most is found, where only Accept-Language differs',
+  async ({ shelf, clock }) => {
+    const save = (text: string, language: string, asked: string[], vary = 'accept-language') =>
+      shelf.save(KEY, answer(clock, text, { vary, asked, fields: ['Content-Language', language] }))
+    await save('deutsch', 'DE', ['accept-language', 'en, de'])
+    await save('english', 'en', ['accept-language', 'en'])
+    await save('two', 'fr, pl', ['accept-language', 'pl'])
+    assert.equal(await bodyOf(shelf, ['accept-language', 'fr;q=0.5, de;q=1.0']), 'deutsch')
+    assert.equal((await shelf.find(KEY, ['accept-language', 'de;q=0.9'])).language, 'de')
+    // What is asked for exactly goes before it.
+    assert.equal(await bodyOf(shelf, ['accept-language', 'en']), 'english')
+    for (const other of ['de, fr', 'de-AT', '*', 'fr', 'pl;q=0.9', 'de;q=0'])
+      assert.equal(await bodyOf(shelf, ['accept-language', other]), 'vary-miss', other)
+    assert.equal(await bodyOf(shelf, []), 'vary-miss')
+    await save('for x', 'de', ['accept-language', 'en', 'x', '1'], 'accept-language, x')
+    assert.equal(await bodyOf(shelf, ['accept-language', 'de', 'x', '1']), 'for x')
+    assert.equal(await bodyOf(shelf, ['accept-language', 'de;q=0.5', 'x', '2']), 'deutsch')
+  },
+)
+
 both('what is dropped is gone for all, and says why', async ({ shelf, second, store, clock }) => {
   await shelf.save(KEY, answer(clock, 'x'))
   assert.equal(await second.drop(KEY, 'purged'), 'dropped')

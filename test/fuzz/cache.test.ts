@@ -7,6 +7,7 @@ import { Entry } from '../../src/cache/entry.ts'
 import { currentAge } from '../../src/cache/freshness.ts'
 import { requestMarks } from '../../src/cache/key.ts'
 import { decide, standsInOnError } from '../../src/cache/reuse.ts'
+import { languageOf, selected } from '../../src/cache/selecting.ts'
 import { refusal, storedFields } from '../../src/cache/storable.ts'
 import { freshened, headContradicts, speaksOf, validatingFields } from '../../src/cache/validation.ts'
 import type { ProxyResponse } from '../../src/core/types.ts'
@@ -14,7 +15,7 @@ import { parseCacheControl } from '../../src/http/cache-control.ts'
 import { formatDate } from '../../src/http/date.ts'
 import { hasField, joinedValue } from '../../src/http/fields.ts'
 import { parseContentRange } from '../../src/http/range.ts'
-import { differingField, type Selection, selectionOf, varyNames } from '../../src/http/vary.ts'
+import { type Selection, selectionOf, varyNames } from '../../src/http/vary.ts'
 import { type Line, ModelCache, type Request, type Response, type Verdict } from './model.ts'
 import { Random } from './random.ts'
 
@@ -39,9 +40,13 @@ class RealCache {
     this.#about = undefined
     const fields = raw(request.lines)
     const marks = requestMarks(fields)
-    const [entry] = this.#entries
-      .filter(({ parts }) => differingField(parts.selection, fields) === undefined)
-      .sort((a, b) => b.dateAt - a.dateAt || b.parts.receivedAt - a.parts.receivedAt)
+    const variants = this.#entries
+      .map((each) => {
+        const { selection } = each.parts
+        return { each, selection, language: languageOf(each.fields, selection) }
+      })
+      .sort((a, b) => b.each.dateAt - a.each.dateAt || b.each.parts.receivedAt - a.each.parts.receivedAt)
+    const entry = selected(variants, fields).those[0]?.each
     if (entry === undefined) return { kind: 'ask', how: 'whole', lines: request.lines }
     if (!holds(marks, entry, request.method)) {
       const missing = request.method === 'GET' ? missingRange(entry, marks) : undefined
@@ -355,6 +360,7 @@ class Draw {
     add(0.1, 'Set-Cookie', () => `a=${random.below(9)}`)
     add(0.03, 'Connection', () => random.pick(['x-foo', 'close, Set-Cookie', 'age', 'etag']))
     add(0.2, 'Content-Type', () => 'text/plain')
+    add(0.15, 'Content-Language', () => random.pick(['en', 'de', 'DE', 'en, de']))
     add(0.05, 'Content-Encoding', () => random.pick(['gzip', 'identity']))
     add(0.05, 'Content-Digest', () => 'x')
     return drawn

@@ -339,6 +339,14 @@ const normal = (request: Request, name: string): string | undefined => {
     .join(',')
 }
 
+/** RFC 9110 §12.5.4: the one that has more weight than all others, if it has any. */
+const wantedLanguage = (request: Request): string | undefined => {
+  const members = (normal(request, 'accept-language') ?? '').split(',').map((each) => each.split(' '))
+  const heaviest = Math.max(...members.map(([, weight]) => Number(weight)))
+  const first = members.filter(([, weight]) => Number(weight) === heaviest)
+  return heaviest > 0 && first.length === 1 ? first[0]![0] : undefined
+}
+
 const chosenBy = (request: Request, lines: readonly Line[]): Stored['chosenBy'] =>
   [...new Set(varyOf(lines))].sort().map((name) => [name, normal(request, name)] as const)
 
@@ -408,7 +416,8 @@ const isNotModified = (stored: Stored, request: Request): boolean => {
     return tags.flatMap(split).some((tag) => tag.replace('W/', '') === etag?.replace('W/', ''))
   }
   const since = dateOf(only(request.lines, 'if-modified-since'))
-  const modified = dateOf(only(stored.lines, 'last-modified'))
+  const last = only(stored.lines, 'last-modified')
+  const modified = last === undefined ? dateField(stored) : dateOf(last)
   return since !== undefined && modified !== undefined && modified <= since
 }
 
@@ -468,9 +477,18 @@ export class ModelCache {
   /** RFC 9111 §4 */
   ask(request: Request, now: number): Verdict {
     this.#about = undefined
-    const matching = this.#stored.filter((stored) =>
-      stored.chosenBy.every(([name, value]) => normal(request, name) === value),
+    const matches = (stored: Stored, but?: string): boolean =>
+      stored.chosenBy.every(([name, value]) => name === but || normal(request, name) === value)
+    const exact = this.#stored.filter((stored) => matches(stored))
+    const wanted = wantedLanguage(request)
+    const inLanguage = this.#stored.filter(
+      (stored) =>
+        wanted !== undefined &&
+        stored.chosenBy.some(([name]) => name === 'accept-language') &&
+        valuesOf(stored.lines, 'content-language').join().toLowerCase() === wanted &&
+        matches(stored, 'accept-language'),
     )
+    const matching = exact.length > 0 ? exact : inLanguage
     matching.sort((a, b) => dateField(b) - dateField(a) || b.cameAt - a.cameAt)
     const stored = matching[0]
     if (stored === undefined) return { kind: 'ask', how: 'whole', lines: request.lines }

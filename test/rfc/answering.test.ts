@@ -179,9 +179,30 @@ const conditionals: readonly AnswerRow[] = [
   },
   {
     rfc: '9111 §4.3.2',
-    name: 'no Last-Modified: on purpose not by Date',
-    request: ['If-Modified-Since: {0}'],
+    name: 'no Last-Modified: Date tells',
+    request: ['If-Modified-Since: {-100}'],
     response: ['Date: {-100}'],
+    want: '304',
+  },
+  {
+    rfc: '9111 §4.3.2',
+    name: 'no Last-Modified: Date tells that it may be older',
+    request: ['If-Modified-Since: {-101}'],
+    response: ['Date: {-100}'],
+    want: '200 hello',
+  },
+  {
+    rfc: '9111 §4.3.2',
+    name: 'no Last-Modified and no Date that can be read: the time of receipt',
+    request: ['If-Modified-Since: {0}'],
+    response: ['Date: today'],
+    want: '304',
+  },
+  {
+    rfc: '9110 §13.1.3',
+    name: 'a Last-Modified that cannot be read tells nothing',
+    request: ['If-Modified-Since: {0}'],
+    response: ['Last-Modified: yesterday', 'Date: {-100}'],
     want: '200 hello',
   },
   {

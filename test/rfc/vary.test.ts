@@ -1,5 +1,11 @@
 /** Which requests select the same response (RFC 9111 §4.1). */
-import { differingField, selectionOf, varyNames } from '../../src/http/vary.ts'
+import {
+  contentLanguage,
+  differingField,
+  preferredLanguage,
+  selectionOf,
+  varyNames,
+} from '../../src/http/vary.ts'
 import { fieldsOf, type Lines, type Row, table } from './table.ts'
 
 interface NamesRow extends Row<readonly string[] | '*'> {
@@ -354,3 +360,37 @@ table(
   ],
   ({ text }) => selectionOf(['Accept-Language', text], ['accept-language'])[1],
 )
+
+interface LanguageRow extends Row<string | undefined> {
+  readonly text: string
+}
+const wantedMost: readonly LanguageRow[] = [
+  { rfc: '9110 §12.5.4', name: 'one', text: 'DE', want: 'de' },
+  { rfc: '9110 §12.5.4', name: 'the heaviest', text: 'fr;q=0.5, de;q=1.0', want: 'de' },
+  {
+    rfc: '9110 §12.5.4',
+    name: 'the heaviest, with its region',
+    text: 'fr;q=0.5, de-AT;q=0.8',
+    want: 'de-at',
+  },
+  { rfc: '9110 §12.5.4', name: 'two of one weight', text: 'en, de', want: undefined },
+  { rfc: '9110 §12.5.4', name: 'one that is not acceptable', text: 'de;q=0', want: undefined },
+  { rfc: '9110 §12.5.4', name: 'any', text: '*', want: undefined },
+  { rfc: '9110 §12.5.4', name: 'a weight that is none', text: 'de;q=x', want: undefined },
+  { rfc: '9110 §12.5.4', name: 'nothing', text: '', want: undefined },
+]
+table('the language that is wanted most', wantedMost, ({ text }) =>
+  preferredLanguage(['Accept-Language', text]),
+)
+table(
+  'the language that is wanted most, hidden from the upstream',
+  [{ rfc: '9110 §7.6.1', name: 'by Connection', want: undefined }],
+  () => preferredLanguage(['Accept-Language', 'de', 'Connection', 'accept-language']),
+)
+
+const isIn: readonly LanguageRow[] = [
+  { rfc: '9110 §8.5', name: 'one', text: 'de-AT', want: 'de-at' },
+  { rfc: '9110 §8.5', name: 'two', text: 'de, en', want: undefined },
+  { rfc: '9110 §8.5', name: 'none that can be read', text: 'd_e', want: undefined },
+]
+table('the language that a response is in', isIn, ({ text }) => contentLanguage(['Content-Language', text]))

@@ -160,10 +160,11 @@ const indexOf = ({ variants }: Record<string, unknown>): Index | undefined => {
   if (!Array.isArray(variants)) return undefined
   const read: Variant[] = []
   for (const each of variants as Array<Record<string, unknown> | null>) {
-    const { key, selection, dateAt, receivedAt, bytes, keepUntil } = each ?? {}
+    const { key, selection, dateAt, receivedAt, bytes, keepUntil, language } = each ?? {}
     if (typeof key !== 'string' || !isSelection(selection) || !isTime(dateAt)) return undefined
     if (!isTime(receivedAt) || !isTime(bytes) || !isTime(keepUntil)) return undefined
-    read.push({ key, selection: present(selection), dateAt, receivedAt, bytes, keepUntil })
+    const variant = { key, selection: present(selection), dateAt, receivedAt, bytes, keepUntil }
+    read.push(typeof language === 'string' ? { ...variant, language } : variant)
   }
   return new Index(read)
 }

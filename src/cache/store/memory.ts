@@ -6,6 +6,7 @@ import Keyv from 'keyv'
 import { LRUCache } from 'lru-cache'
 import type { Reason } from '../../core/reasons.ts'
 import { Entry } from '../entry.ts'
+import { tightenHeap } from './heap.ts'
 import { type Packed, pack, packedBodyBytes, unpack } from './packed.ts'
 import { Index, type Put, type Slot, type Standing, type Store, Tombstone } from './store.ts'
 
@@ -127,6 +128,8 @@ const REMEMBERED_CHARACTERS = 4 * 1024 * 1024
 /** Share of the whole for what is not packed, and the most that it may be. */
 const LOOSE_SHARE = 1 / 8
 const MOST_LOOSE_BYTES = 16 * 1024 * 1024
+/** A store that holds more than that is large: what the collector leaves behind counts. */
+const LARGE_BYTES = 32 * 1024 * 1024
 
 /** keyv's own Map never evicts; this does, least recently used first. */
 class LruAdapter {
@@ -219,6 +222,7 @@ class LruAdapter {
     const kept = new Kept(slot, expires, slot instanceof Tombstone ? Math.max(guard, slot.at) : guard)
     this.#loose.delete(key)
     this.lru.set(key, kept, { size })
+    if (this.lru.calculatedSize > LARGE_BYTES) tightenHeap()
     return true
   }
 

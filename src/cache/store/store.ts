@@ -22,6 +22,8 @@ export interface Variant {
   readonly bytes: number
   /** Until when its Entry is kept. */
   readonly keepUntil: number
+  /** The language that it is in, where it varies by that. */
+  readonly language?: string | undefined
 }
 
 /** The variants of one URI, newest first. */
