@@ -30,6 +30,7 @@ import {
   parseTrace,
   parseTrustProxy,
   parseVariable,
+  parseVerbosity,
   splitList,
 } from './cli/values.ts'
 import type { CacheBackend, HeaderEdit, Target, TraceEndpoint } from './core/values.ts'
@@ -56,6 +57,8 @@ export interface OptionSpec<T> {
   readonly alias?: string
   /** A switch: takes no value. */
   readonly boolean?: boolean
+  /** A switch that says more when it is given again. */
+  readonly counted?: boolean
   /** Throws BadValue with what would be right. */
   readonly parse: (text: string, env: NodeJS.ProcessEnv) => T
   /** Keeps a secret out of `--print-config`. */
@@ -542,10 +545,11 @@ export const options = {
   verbose: one({
     flags: '-v, --verbose',
     group: 'Output',
-    help: 'show the fields of each request and answer too',
-    default: 'false',
+    help: 'show the fields of each request and answer too; -vv also what of their bodies is text, up to 4 kB each',
+    default: '0',
     boolean: true,
-    parse: onOff,
+    counted: true,
+    parse: parseVerbosity,
   }),
   color: one({
     flags: '--color <auto|always|never>',

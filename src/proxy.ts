@@ -154,6 +154,10 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const extraFields =
     told.traceId || serverTiming ? (exchange: Readonly<Exchange>) => addedFields(exchange, told) : undefined
   const stages: Stage[] = [...(deps.stages ?? [])]
+  if (options.verbose > 1) {
+    const { tap } = await import('./local/tap.ts')
+    stages.push(tap)
+  }
   // Where nobody is told anything and nobody looks, it would only pass answers on.
   if (serverTiming || tracing !== undefined || options.admin !== undefined) stages.push(responseFields(told))
   if (options.cors !== undefined) {

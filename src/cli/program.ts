@@ -36,7 +36,8 @@ const addOptions = (command: Command): Command => {
     ]) {
       const option = new Option(flags, describe(spec)).helpGroup(`${spec.group}:`)
       if (flags !== spec.flags) option.hideHelp()
-      if (spec.boolean !== true) {
+      if (spec.counted === true) option.argParser((_: string, before: number = 0) => before + 1)
+      else if (spec.boolean !== true) {
         // Kept as text; the table's own parsers check it, wherever it came from.
         option.argParser((text: string, before: string[] | undefined) => [
           ...(spec.repeatable === true ? (before ?? []) : []),
@@ -78,6 +79,7 @@ const flagTexts = (command: Command, flag: string): readonly string[] => {
   if (command.getOptionValueSource(key) !== 'cli') return []
   // commander files --no-x as x: false.
   if (flag.startsWith('--no-')) return value === false ? ['true'] : []
+  if (typeof value === 'number') return [String(value)]
   return value === false ? [] : value === true ? ['true'] : (value as string[])
 }
 

@@ -126,7 +126,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
           format,
           color: stdoutColor,
           slowMs: options.slow,
-          verbose: options.verbose,
+          verbose: options.verbose > 0,
           quiet: options.quiet,
           redact: redactor({
             names: [...redactedByDefault, ...options.redact],

@@ -396,3 +396,11 @@ export const parseTrustProxy = (text: string): TrustProxy | undefined => {
   if (ranges.length === 0) throw new BadValue(right)
   return { ranges }
 }
+
+/** How much is told: 0 to 2; true and false are 1 and 0. */
+export const parseVerbosity = (text: string): number => {
+  if (/^(?:true|yes|on)$/i.test(text)) return 1
+  if (/^(?:false|no|off|)$/i.test(text)) return 0
+  if (/^\d+$/.test(text)) return Math.min(2, Number(text))
+  throw new BadValue('0, 1 (the fields) or 2 (the bodies too)')
+}

@@ -77,6 +77,12 @@ export interface TraceFacts {
   baggage?: readonly string[]
 }
 
+/** The beginning of a body. */
+export interface BodySample {
+  readonly kept: Buffer[]
+  keptBytes: number
+}
+
 /** How an exchange ended. */
 export interface EndFacts {
   at: number
@@ -135,6 +141,8 @@ export class Exchange {
   headAt: number | undefined = undefined
   /** Answer's field lines as given to the client. */
   responseHeaders: readonly string[] | undefined = undefined
+  /** What is kept of the bodies that are text; undefined unless the log shows them (`-vv`). */
+  bodies: { request?: BodySample; response?: BodySample } | undefined = undefined
   /** What the connection became after a 101 (RFC 9110 §7.8). */
   upgraded: string | undefined = undefined
   ended: EndFacts | undefined = undefined

@@ -1,4 +1,5 @@
 /** What the machine-readable formats of the log say of an exchange: one list of names and values for all of them. */
+import { type BodyText, bodyText } from './body-text.ts'
 import type { Redactor } from './redact.ts'
 import { type EndedExchange, upstreamMs } from './timing.ts'
 import { failed } from './verdict.ts'
@@ -59,6 +60,19 @@ export const eachFact = (over: EndedExchange, redact: Redactor, put: Put): void 
   put('cause', exchange.cause)
   if (exchange.parent !== undefined) put('parent', exchange.parent)
   if (slow) put('slow', true)
+}
+
+/** Puts what is shown of the bodies (`-vv`), where they are text; `…More` are the bytes that are not there. */
+export const eachBody = ({ exchange, ended }: EndedExchange, redact: Redactor, put: Put): void => {
+  const { bodies, requestHeaders, responseHeaders = [], requestBytes } = exchange
+  if (bodies === undefined) return
+  const add = (name: string, body: BodyText | undefined): void => {
+    if (body === undefined) return
+    put(name, body.text)
+    if (body.moreBytes > 0) put(`${name}More`, body.moreBytes)
+  }
+  add('requestBody', bodyText(bodies.request, { fields: requestHeaders, bytes: requestBytes, redact }))
+  add('responseBody', bodyText(bodies.response, { fields: responseHeaders, bytes: ended.bytes, redact }))
 }
 
 const levelOf = ({ exchange, ended, slow }: EndedExchange): 'info' | 'warn' | 'error' => {

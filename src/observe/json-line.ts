@@ -1,5 +1,5 @@
 import { quoteJson } from './escape.ts'
-import { eachFact, type Put, utcTime } from './facts.ts'
+import { eachBody, eachFact, type Put, utcTime } from './facts.ts'
 import type { Redactor } from './redact.ts'
 import type { EndedExchange } from './timing.ts'
 
@@ -29,6 +29,7 @@ export const jsonLine = ({
       if (exchange.responseHeaders !== undefined) {
         line += `,"responseHeaders":${fieldList(redact, exchange.responseHeaders)}`
       }
+      eachBody(over, redact, put)
     }
     return `${line}}\n`
   }

@@ -1,5 +1,5 @@
 import { quoteJson } from './escape.ts'
-import { eachFact, type Put, utcTime } from './facts.ts'
+import { eachBody, eachFact, type Put, utcTime } from './facts.ts'
 import { fieldList } from './json-line.ts'
 import type { Redactor } from './redact.ts'
 import type { EndedExchange } from './timing.ts'
@@ -28,6 +28,7 @@ export const logfmtLine = ({
       put('requestHeaders', fieldList(redact, exchange.requestHeaders))
       if (exchange.responseHeaders !== undefined)
         put('responseHeaders', fieldList(redact, exchange.responseHeaders))
+      eachBody(over, redact, put)
     }
     return `${line}\n`
   }

@@ -1,4 +1,6 @@
 import type { Fields } from '../core/types.ts'
+import type { TextKind } from '../http/media-type.ts'
+import { HIDDEN, redactedBody } from './redact-body.ts'
 
 /** Takes secrets out of what is shown, traced or saved. */
 export interface Redactor {
@@ -8,9 +10,10 @@ export interface Redactor {
   fields(fields: Fields): Array<[name: string, value: string]>
   /** One field's value: hidden when its name is a secret's, else with the URLs in it redacted. */
   value(name: string, value: string): string
+  /** The text of a body, which may be cut at its end. */
+  body(text: string, kind: TextKind): string
 }
 
-const HIDDEN = '***'
 const TELLING_NAME = /token|secret|passw|api[-_]?key|session|credential|signature/i
 const MAY_HOLD_SECRETS = /[?;#@]|%3f/i
 const USERINFO = /:\/\/[^/?#\s]*@/g
@@ -35,6 +38,7 @@ const asTheyAre: Redactor = {
   url: (text) => text,
   fields: (fields) => pairs(fields, (_, value) => value),
   value: (_, value) => value,
+  body: (text) => text,
 }
 
 const pairs = (fields: Fields, show: (name: string, value: string) => string): Array<[string, string]> => {
@@ -78,5 +82,6 @@ export const redactor = ({ names, enabled }: { names: readonly string[]; enabled
     if (secret(name)) return text === '' ? text : HIDDEN
     return url(text)
   }
-  return { url, value, fields: (fields) => pairs(fields, value) }
+  const body = (text: string, kind: TextKind): string => redactedBody(text, kind, { secret, url })
+  return { url, value, body, fields: (fields) => pairs(fields, value) }
 }

@@ -1,5 +1,6 @@
 import type { EndFacts, Exchange } from '../core/exchange.ts'
 import { escapeControl } from './escape.ts'
+import { messageLines } from './message-lines.ts'
 import { type ColorLevel, type Palette, palette } from './palette.ts'
 import type { Redactor } from './redact.ts'
 import { type EndedExchange, timeParts, upstreamMs } from './timing.ts'
@@ -80,7 +81,9 @@ export const textLine = (options: TextLineOptions): ((ended: EndedExchange) => s
     const note = noteOf(ended, slow ? exchange : undefined)
     const between = format === 'plain' ? ' · ' : `\n${INDENT}`
     if (!verbose) return `${line}${note === '' ? '' : between + note}\n`
-    const below = fieldLines(exchange, redact, paint) + timeLines(exchange, options, width)
+    const below =
+      messages(exchange, ended, { redact, paint, width: width - INDENT.length }) +
+      timeLines(exchange, options, width)
     return `${line}${note === '' ? '' : between + note}${below}\n`
   }
 }
@@ -144,16 +147,25 @@ const noteOf = (ended: EndFacts, slow: Readonly<Exchange> | undefined): string =
   return notes.join(' · ')
 }
 
-const fieldLines = (exchange: Readonly<Exchange>, redact: Redactor, paint: Palette): string => {
-  let lines = ''
-  const add = (sign: string, fields: readonly string[]) => {
-    for (const [name, value] of redact.fields(fields)) {
-      lines += `\n${INDENT}${paint.quiet(`${sign} ${escapeControl(name)}:`)} ${escapeControl(value)}`
-    }
-  }
-  add('>', exchange.requestHeaders)
-  if (exchange.responseHeaders !== undefined) add('<', exchange.responseHeaders)
-  return lines
+const messages = (
+  exchange: Readonly<Exchange>,
+  { bytes }: EndFacts,
+  options: { redact: Redactor; paint: Palette; width: number },
+): string => {
+  const { bodies, requestHeaders, requestBytes, responseHeaders = [] } = exchange
+  const withBody = bodies !== undefined
+  return [
+    ...messageLines(
+      { sign: '>', fields: requestHeaders, bytes: requestBytes, sample: bodies?.request, withBody },
+      options,
+    ),
+    ...messageLines(
+      { sign: '<', fields: responseHeaders, bytes, sample: bodies?.response, withBody },
+      options,
+    ),
+  ]
+    .map((line) => `\n${INDENT}${line}`)
+    .join('')
 }
 
 /** The waterfall where there is a window to draw it in. */

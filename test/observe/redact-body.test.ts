@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TextKind } from '../../src/http/media-type.ts'
+import { redactor } from '../../src/observe/redact.ts'
+
+const redact = redactor({ names: ['pin', 'password'], enabled: true })
+
+const table: Array<[name: string, kind: TextKind, given: string, want: string]> = [
+  ['a member', 'json', '{"a":1,"password":"x","b":2}', '{"a":1,"password":"***","b":2}'],
+  ['a name of --redact, a number', 'json', '{"PIN": 1234, "b": 2}', '{"PIN": "***", "b": 2}'],
+  ['a name that speaks of a token', 'json', '{"accessToken":"x"}', '{"accessToken":"***"}'],
+  ['a name written with escapes', 'json', '{"\\u0074oken":"x"}', '{"\\u0074oken":"***"}'],
+  ['a value with escapes', 'json', '{"token":"a\\"b\\\\","b":"c"}', '{"token":"***","b":"c"}'],
+  [
+    'an object as a whole',
+    'json',
+    '{"credentials":{"a":["}",{}],"b":2},"c":3}',
+    '{"credentials":"***","c":3}',
+  ],
+  ['a list as a whole', 'json', '{"tokens":["a","b"],"c":3}', '{"tokens":"***","c":3}'],
+  ['null, true', 'json', '[{"token":null},{"token":true}]', '[{"token":"***"},{"token":"***"}]'],
+  ['over several lines', 'json', '{\n  "token" :\n    "x"\n}', '{\n  "token" :\n    "***"\n}'],
+  ['one a line', 'json', '{"token":"a"}\n{"token":"b"}\n', '{"token":"***"}\n{"token":"***"}\n'],
+  ['a string that is called so', 'json', '{"kind":"token","b":"c"}', '{"kind":"token","b":"c"}'],
+  ['a string that was cut', 'json', '{"a":1,"token":"eyJhbGci', '{"a":1,"token":"***"'],
+  ['a string cut within an escape', 'json', '{"token":"eyJ\\', '{"token":"***"'],
+  ['an object that was cut', 'json', '{"credentials":{"a":"b', '{"credentials":"***"'],
+  ['cut before the value', 'json', '{"token":', '{"token":"***"'],
+  ['a URL in a string', 'json', '{"next":"/a?token=x&b=c"}', '{"next":"/a?token=***&b=c"}'],
+  ['a form', 'form', 'token=x&user=y&pass%77ord=z', 'token=***&user=y&pass%77ord=***'],
+  ['a form that was cut', 'form', 'user=y&token=ey', 'user=y&token=***'],
+  ['JSON in an event stream', 'text', 'data: {"token":"x"}\n\n', 'data: {"token":"***"}\n\n'],
+  ['JSON behind a stray quote', 'text', '5" wide {"token":"x"}', '5" wide {"token":"***"}'],
+  ['a script', 'text', "f({'apiKey': 'x', b: 1})", 'f({\'apiKey\': "***", b: 1})'],
+  ['an element', 'text', '<a><password>x</password><b>c</b></a>', '<a><password>***</password><b>c</b></a>'],
+  ['an element with a prefix', 'text', '<s:token id="1">x</s:token>', '<s:token id="1">***</s:token>'],
+  ['an element that was cut', 'text', '<a><password>x', '<a><password>***'],
+  ['an attribute', 'text', '<user name="x" token=\'y\'/>', '<user name="x" token="***"/>'],
+  [
+    'a field of an HTML form, in either order',
+    'text',
+    '<input name="csrf_token" value="x"><input value=y id=password><input name="q" value="z">',
+    '<input name="csrf_token" value="***"><input value="***" id=password><input name="q" value="z">',
+  ],
+  [
+    'a meta element',
+    'text',
+    '<meta name="csrf-token" content="x"><meta name="author" content="y">',
+    '<meta name="csrf-token" content="***"><meta name="author" content="y">',
+  ],
+  ['a URL in text', 'text', 'see https://u:p@h/?token=x&a=b', 'see https://***@h/?token=***&a=b'],
+  ['nothing secret', 'text', '<p class="x">1 < 2 && "a": 3</p>', '<p class="x">1 < 2 && "a": 3</p>'],
+]
+for (const [name, kind, given, want] of table)
+  test(`hides secrets in a body: ${name}`, () => assert.equal(redact.body(given, kind), want))
+
+test('shows bodies as they are when it is switched off', () => {
+  const open = redactor({ names: [], enabled: false })
+  assert.equal(open.body('{"token":"x"}', 'json'), '{"token":"x"}')
+})
+
+test('no text of the size that is kept takes long', () => {
+  const long = 4096
+  for (const kind of ['json', 'form', 'text'] as const) {
+    for (const piece of [
+      '"',
+      '\\"',
+      '{"token":',
+      '{"token":{',
+      "'",
+      '<a b="',
+      '<token>',
+      '<a b=',
+      '&token',
+      '%3f',
+    ]) {
+      const text = piece.repeat(long / piece.length)
+      const startedAt = performance.now()
+      redact.body(text, kind)
+      assert.ok(performance.now() - startedAt < 2000, `${kind} ${piece}`)
+    }
+  }
+})
