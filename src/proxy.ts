@@ -266,7 +266,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       keyRules: rules,
       shared: !options.private,
       concealed,
-      redact: redact.fields,
+      redact,
       history: history.of,
       origin: () => `http://localhost:${edge.port}`,
     })

@@ -1,5 +1,7 @@
 /** The cache over the admin listener: list, look into, purge, explain. */
+
 import { type Reason, reasons } from '../core/reasons.ts'
+import { shownJson } from '../observe/escape.ts'
 import type { AdminAnswer, AdminRoute } from './server.ts'
 
 /**
@@ -41,7 +43,7 @@ const LIMIT = 1000
 const json = (status: number, value: unknown): AdminAnswer => ({
   status,
   contentType: 'application/json; charset=utf-8',
-  body: `${JSON.stringify(value, null, 2)}\n`,
+  body: `${shownJson(value, 2)}\n`,
 })
 
 const refuse = (message: string): AdminAnswer => json(400, { error: message })

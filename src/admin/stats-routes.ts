@@ -1,4 +1,5 @@
 /** The numbers of the live view over the admin listener. */
+import { shownJson } from '../observe/escape.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { AdminRoute } from './server.ts'
 
@@ -11,7 +12,7 @@ export const statsRoutes = (stats: () => Stats): AdminRoute[] => [
     handle: async () => ({
       status: 200,
       contentType: 'application/json; charset=utf-8',
-      body: `${JSON.stringify(stats())}\n`,
+      body: `${shownJson(stats())}\n`,
     }),
   },
 ]

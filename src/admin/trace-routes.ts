@@ -1,11 +1,12 @@
 /** The last exchanges over the admin listener: their list, and one with its spans. */
+import { shownJson } from '../observe/escape.ts'
 import { type TraceViewOptions, traceLine, traceView } from '../observe/trace-view.ts'
 import type { AdminAnswer, AdminRoute } from './server.ts'
 
 const json = (status: number, value: unknown): AdminAnswer => ({
   status,
   contentType: 'application/json; charset=utf-8',
-  body: `${JSON.stringify(value, null, 2)}\n`,
+  body: `${shownJson(value, 2)}\n`,
 })
 
 /** `/traces` and what is below it. */

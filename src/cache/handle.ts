@@ -1,11 +1,12 @@
 /** The cache as the admin listener handles it. */
 import type { Clock } from '../core/clock.ts'
 import type { Fields } from '../core/types.ts'
+import { mediaType, type TextKind, textKind } from '../http/media-type.ts'
 import type { Entry } from './entry.ts'
 import { explain } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import { currentAge, freshnessLeft } from './freshness.ts'
-import type { KeyRules } from './key-rules.ts'
+import { type KeyRules, shownKey } from './key-rules.ts'
 import type { Shelf } from './shelf.ts'
 
 /** A request by its absolute URL. */
@@ -23,8 +24,13 @@ export interface HandleOptions {
   readonly keyRules: KeyRules | undefined
   readonly shared: boolean
   readonly concealed: (name: string) => boolean
-  /** Field lines as pairs, secret values hidden. */
-  readonly redact: (fields: Fields) => Array<[name: string, value: string]>
+  /** Hides secrets: in URLs, in field lines (as pairs), in the value of a field, in bodies. */
+  readonly redact: {
+    url(text: string): string
+    fields(fields: Fields): Array<[name: string, value: string]>
+    value(name: string, value: string): string
+    body(text: string, kind: TextKind): string
+  }
   readonly history: (key: string) => ReadonlyArray<{ at: number; status: number; storage?: string }>
   /** Where clients address the proxy when they do not say otherwise. */
   readonly origin: () => string
@@ -39,7 +45,7 @@ const MAX_SCANNED = 100_000
 
 /** List, purge, look and explain. All reject with a StoreError while the store is away. */
 export const cacheHandle = (options: HandleOptions) => {
-  const { shelf, clock, shared, concealed } = options
+  const { shelf, clock, shared, concealed, redact } = options
   const keyOf = ({ url, headers }: Described): string =>
     options.keyFor(url.protocol.slice(0, -1), url.host, url.pathname + url.search, headers)
   const selecting = (headers: Fields): Fields => options.keyRules?.selecting(headers) ?? headers
@@ -57,8 +63,8 @@ export const cacheHandle = (options: HandleOptions) => {
       variant.push(`${name}: ${concealed(name) ? '***' : (selection[i + 1] ?? '–')}`)
     }
     return {
-      key,
-      url: key.split('\n', 1)[0]!,
+      key: shownKey(key, redact),
+      url: redact.url(key.split('\n', 1)[0]!),
       status: entry.status,
       bytes: bodyBytes,
       storedAt: entry.parts.receivedAt,
@@ -103,20 +109,18 @@ export const cacheHandle = (options: HandleOptions) => {
       const found = await shelf.find(keyOf(request), selecting(request.headers))
       const { entry } = found
       if (entry === undefined) return undefined
-      const type =
-        options.redact(entry.fields).find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? ''
-      const readable = /^text\/|json|xml|javascript|urlencoded/i.test(type)
+      const kind = mediaType(entry.fields) === '' ? undefined : textKind(entry.fields)
       return {
         ...listed(keyOf(request), entry, entry.body.length),
         ageSeconds: Math.floor(currentAge(entry, clock.now())),
-        fields: options.redact(entry.fields),
-        body: readable ? entry.body.toString('utf8', 0, SHOWN_BYTES) : undefined,
-        bodyCut: readable && entry.body.length > SHOWN_BYTES,
+        fields: redact.fields(entry.fields),
+        body: kind === undefined ? undefined : redact.body(entry.body.toString('utf8', 0, SHOWN_BYTES), kind),
+        bodyCut: kind !== undefined && entry.body.length > SHOWN_BYTES,
       }
     },
 
-    explain: (request: Described): Promise<Explanation> =>
-      explain(
+    async explain(request: Described): Promise<Explanation> {
+      const given = await explain(
         { shelf, clock, keyFor: options.keyFor, selecting, shared, concealed, history: options.history },
         {
           method: request.method,
@@ -125,6 +129,14 @@ export const cacheHandle = (options: HandleOptions) => {
           url: request.url.pathname + request.url.search,
           headers: request.headers,
         },
-      ),
+      )
+      const { nearest } = given
+      return {
+        ...given,
+        request: { ...given.request, url: redact.url(given.request.url) },
+        key: shownKey(given.key, redact),
+        ...(nearest === undefined ? {} : { nearest: { ...nearest, key: shownKey(nearest.key, redact) } }),
+      }
+    },
   }
 }

@@ -55,6 +55,21 @@ const withoutCookies = (headers: Fields, dropped: (name: string) => boolean): Fi
   return fields
 }
 
+/** A key as it may be shown: the URL and the values of the parts without what `redact` hides. */
+export const shownKey = (
+  key: string,
+  redact: { url(text: string): string; value(name: string, value: string): string },
+): string => {
+  const [url = '', ...parts] = key.split('\n')
+  const shown = parts.map((part) => {
+    const [, name = '', separator = '', value = ''] = /^(.*?)([:=])(.*)$/s.exec(part) ?? []
+    // A cookie's value is as secret as the field it stands in.
+    const hidden = separator === '=' ? redact.value('cookie', value) : redact.value(name, value)
+    return `${name}${separator}${hidden}`
+  })
+  return [redact.url(url), ...shown].join('\n')
+}
+
 /** The reader for a list of rules; undefined when there are none. */
 export const keyRules = (rules: readonly KeyRule[]): KeyRules | undefined => {
   if (rules.length === 0) return undefined

@@ -1,10 +1,11 @@
 /** The events of `--json` beside requests: one object a line, names that stay. */
+import { shownJson } from '../observe/escape.ts'
 import type { Judged } from './judge.ts'
 import type { Exit } from './report.ts'
 
 /** What all of them have. */
 const line = (level: 'info' | 'error', event: string, facts: Record<string, unknown>): string =>
-  `${JSON.stringify({ time: new Date().toISOString(), level, event, ...facts })}\n`
+  `${shownJson({ time: new Date().toISOString(), level, event, ...facts })}\n`
 
 /** The proxy listens, and where that was asked for the target is ready. */
 export const startEvent = (facts: {

@@ -2,10 +2,12 @@
  * The traffic as HAR 1.2, written while it goes by so that memory stays bounded. Secrets are hidden; bodies are not
  * kept (nothing here sees them), and each entry says so.
  */
+
 import { createWriteStream } from 'node:fs'
 import { STATUS_CODES } from 'node:http'
 import type { Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
+import { shownJson } from '../observe/escape.ts'
 import type { Redactor } from '../observe/redact.ts'
 import { lineSink } from '../observe/sink.ts'
 
@@ -39,7 +41,7 @@ export const harFile = (
   return {
     observer: {
       ended(exchange) {
-        sink.write(`${entries++ === 0 ? '' : ','}\n${JSON.stringify(harEntry(exchange, redact, origin()))}`)
+        sink.write(`${entries++ === 0 ? '' : ','}\n${shownJson(harEntry(exchange, redact, origin()))}`)
       },
     },
     async close() {

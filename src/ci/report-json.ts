@@ -1,4 +1,5 @@
 /** The report for programs; the names are stable. */
+import { shownJson } from '../observe/escape.ts'
 import type { Report } from './report.ts'
 
 /** As a plain object. */
@@ -11,5 +12,4 @@ export const reportObject = ({ startedAt, all, ...report }: Report): Record<stri
 })
 
 /** As text, indented. Ends with a line end. */
-export const reportJson = (report: Report): string =>
-  `${JSON.stringify(reportObject(report), undefined, 2)}\n`
+export const reportJson = (report: Report): string => `${shownJson(reportObject(report), 2)}\n`

@@ -1,5 +1,6 @@
 /** What the commands that talk to a running proxy share. */
 import type { Command } from 'commander'
+import { escapeControl } from '../observe/escape.ts'
 import type { ColorLevel } from '../observe/palette.ts'
 import { AdminError } from './admin-client.ts'
 import { colorLevel } from './color.ts'
@@ -35,7 +36,9 @@ export const guarded = async (work: () => Promise<number>): Promise<number> => {
     return await work()
   } catch (error) {
     if (!(error instanceof AdminError)) throw error
-    process.stderr.write(`revproxy: ${error.message}${/[.?!]$/.test(error.message) ? '' : '.'}\n`)
+    process.stderr.write(
+      `revproxy: ${escapeControl(error.message)}${/[.?!]$/.test(error.message) ? '' : '.'}\n`,
+    )
     return error.exitCode
   }
 }

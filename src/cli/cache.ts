@@ -1,6 +1,6 @@
 /** `revproxy cache ls|get|purge` and `revproxy explain`: against the admin listener of a running proxy. */
 import type { Explanation } from '../cache/explanation.ts'
-import { escapeControl } from '../observe/escape.ts'
+import { escapeControl, shownJson } from '../observe/escape.ts'
 import { palette } from '../observe/palette.ts'
 import { formatSeconds, formatSize } from '../observe/units.ts'
 import { AdminError, adminUrl, callAdmin } from './admin-client.ts'
@@ -36,7 +36,7 @@ export const listCache = (
       query,
     })) as { entries: Listed[]; more: boolean }
     if (flags.json === true) {
-      print(`${JSON.stringify(answer)}\n`)
+      print(`${shownJson(answer)}\n`)
       return exitCodes.fine
     }
     const paint = palette(stdoutColor(flags, env))
@@ -74,7 +74,7 @@ export const getCache = (
       bodyCut: boolean
     }
     if (flags.json === true) {
-      print(`${JSON.stringify(found)}\n`)
+      print(`${shownJson(found)}\n`)
       return exitCodes.fine
     }
     const paint = palette(stdoutColor(flags, env))
@@ -117,7 +117,7 @@ export const purgeCache = (
     })) as { purged: number }
     print(
       flags.json === true
-        ? `${JSON.stringify(answer)}\n`
+        ? `${shownJson(answer)}\n`
         : `purged ${answer.purged} ${answer.purged === 1 ? 'URI' : 'URIs'}\n`,
     )
     return exitCodes.fine
@@ -143,7 +143,7 @@ export const explainRequest = (
     })) as Explanation
     print(
       flags.json === true
-        ? `${JSON.stringify(explanation)}\n`
+        ? `${shownJson(explanation)}\n`
         : explanationText(explanation, stdoutColor(flags, env)),
     )
     return exitCodes.fine

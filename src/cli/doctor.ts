@@ -1,5 +1,7 @@
 /** `revproxy doctor`: the options of a run, and what stands in its way on this machine. */
+
 import { doctorCode, examine, findingsText } from '../ci/doctor/doctor.ts'
+import { shownJson } from '../observe/escape.ts'
 import { colorLevel } from './color.ts'
 import { type Given, settle } from './settings.ts'
 
@@ -13,7 +15,7 @@ export const doctor = async (given: Given, env: NodeJS.ProcessEnv): Promise<numb
   const findings = await examine(options, { env, withTarget })
   process.stdout.write(
     options.json
-      ? `${JSON.stringify({ findings })}\n`
+      ? `${shownJson({ findings })}\n`
       : findingsText(
           findings,
           colorLevel({ option: options.color, env, isTTY: process.stdout.isTTY === true }),

@@ -21,7 +21,7 @@ export const explanationText = (given: Explanation, color: ColorLevel): string =
   const row = (name: string, text: string): void =>
     void lines.push(`  ${paint.quiet(name.padEnd(10))}  ${escapeControl(text)}`)
 
-  lines.push(`${given.request.method} ${escapeControl(given.request.url)}`)
+  lines.push(`${escapeControl(given.request.method)} ${escapeControl(given.request.url)}`)
   lines.push(`${by(given.verdict.toUpperCase())}  ${paint.quiet(given.reason)}`)
   lines.push(escapeControl(given.sentence))
 
@@ -44,7 +44,7 @@ export const explanationText = (given: Explanation, color: ColorLevel): string =
       const selects = variant.selects.map(({ name, value }) => `${name}: ${value ?? '(absent)'}`).join(', ')
       const verdict = variant.matches
         ? paint.fresh('matches')
-        : paint.fetched(`differs in ${variant.differsIn}`)
+        : paint.fetched(escapeControl(`differs in ${variant.differsIn}`))
       lines.push(
         `  ${escapeControl(selects)}  ${verdict}  ${paint.quiet(`${formatSize(variant.bytes)}, stored ${formatSeconds(variant.ageSeconds)} ago`)}`,
       )

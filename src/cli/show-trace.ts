@@ -1,5 +1,5 @@
 /** Where the time of one request went, drawn in the terminal; and the list of the last requests. */
-import { escapeControl } from '../observe/escape.ts'
+import { escapeControl, shownJson } from '../observe/escape.ts'
 import { type ColorLevel, palette } from '../observe/palette.ts'
 import type { TraceLine, TraceView } from '../observe/trace-view.ts'
 import { formatDuration } from '../observe/units.ts'
@@ -21,7 +21,7 @@ export const showTrace = (what: string, flags: AdminFlags, env: NodeJS.ProcessEn
     const width = process.stdout.columns || COLUMNS
     process.stdout.write(
       flags.json === true
-        ? `${JSON.stringify(view)}\n`
+        ? `${shownJson(view)}\n`
         : traceText(view, { width, color: stdoutColor(flags, env) }),
     )
     return exitCodes.fine
@@ -35,7 +35,7 @@ export const listTraces = (limit: string, flags: AdminFlags, env: NodeJS.Process
       query: [['limit', limit]],
     })) as { traces: TraceLine[] }
     if (flags.json === true) {
-      process.stdout.write(`${JSON.stringify(traces)}\n`)
+      process.stdout.write(`${shownJson(traces)}\n`)
       return exitCodes.fine
     }
     const paint = palette(stdoutColor(flags, env))

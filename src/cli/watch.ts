@@ -1,4 +1,5 @@
 /** A running proxy, looked at each second in the terminal. */
+import { shownJson } from '../observe/escape.ts'
 import type { Stats } from '../observe/stats.ts'
 import { AdminError, adminUrl, callAdmin } from './admin-client.ts'
 import { type AdminFlags, guarded, stdoutColor } from './admin-command.ts'
@@ -22,7 +23,7 @@ export const watch = (flags: AdminFlags, env: NodeJS.ProcessEnv): Promise<number
     const base = adminUrl(flags.admin ?? env.REVPROXY_ADMIN)
     const look = async (): Promise<Stats> => (await callAdmin(base, { path: '/stats', query: [] })) as Stats
     const first = await look()
-    if (flags.json === true) process.stdout.write(`${JSON.stringify(first)}\n`)
+    if (flags.json === true) process.stdout.write(`${shownJson(first)}\n`)
     else if (process.stdout.isTTY === true) await live(first, look, { flags, env })
     else
       process.stdout.write(

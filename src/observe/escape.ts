@@ -37,3 +37,11 @@ export const quoteJson = (text: string): string => {
   if (PRINTABLE_ASCII.test(quoted) || !UNSAFE.test(quoted)) return quoted
   return quoted.replace(EACH_UNSAFE, jsonVisible)
 }
+
+/** The value as JSON in which the same characters stand as `\u…` escapes; over several lines with an `indent`. */
+export const shownJson = (value: unknown, indent?: number): string => {
+  const text = JSON.stringify(value, undefined, indent)
+  if (PRINTABLE_ASCII.test(text) || !UNSAFE.test(text)) return text
+  // Line ends stand between the members only: in strings they are escaped already.
+  return text.replace(EACH_UNSAFE, (character) => (character === '\n' ? character : jsonVisible(character)))
+}
