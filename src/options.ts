@@ -440,11 +440,11 @@ export const options = {
     parse: parseFraction,
   }),
   'trace-propagate': one({
-    flags: '--trace-propagate <w3c,jaeger,b3>',
+    flags: '--trace-propagate <w3c,jaeger,b3,b3multi>',
     group: 'Tracing',
     help: 'formats written to the upstream; all are read',
     default: 'w3c,jaeger',
-    parse: parseChoices('w3c', 'jaeger', 'b3'),
+    parse: parseChoices('w3c', 'jaeger', 'b3', 'b3multi'),
   }),
   'service-name': one({
     flags: '--service-name <name>',

@@ -7,7 +7,7 @@ import type { TraceFacts } from '../core/exchange.ts'
 import type { Fields } from '../core/types.ts'
 
 /** A format of trace context that can be written to the upstream. */
-export type TraceFormat = 'w3c' | 'jaeger' | 'b3'
+export type TraceFormat = 'w3c' | 'jaeger' | 'b3' | 'b3multi'
 
 /** Gives that many random lower-case hex digits. */
 export type RandomHex = (digits: 16 | 32) => string
@@ -82,6 +82,10 @@ export const traceFields = (facts: TraceFacts, formats: readonly TraceFormat[]):
       // Jaeger docs, "Propagation Format": {trace-id}:{span-id}:{parent-span-id}:{flags}
       fields.push('uber-trace-id', `${traceId}:${upstreamSpanId}:${spanId}:${sampled ? '1' : '0'}`)
       if (facts.baggage !== undefined) fields.push(...facts.baggage)
+    } else if (format === 'b3multi') {
+      // B3 "Multiple Headers"
+      fields.push('X-B3-TraceId', traceId, 'X-B3-SpanId', upstreamSpanId)
+      fields.push('X-B3-ParentSpanId', spanId, 'X-B3-Sampled', sampled ? '1' : '0')
     } else {
       // B3 "Single Header": {TraceId}-{SpanId}-{SamplingState}-{ParentSpanId}
       fields.push('b3', `${traceId}-${upstreamSpanId}-${sampled ? '1' : '0'}-${spanId}`)

@@ -447,6 +447,17 @@ const written: ReadonlyArray<{
   { name: 'b3', formats: ['b3'], want: ['b3', `${T}-${P}-1-${S}`] },
   { name: 'b3, not sampled', facts: { sampled: false }, formats: ['b3'], want: ['b3', `${T}-${P}-0-${S}`] },
   {
+    name: 'b3 over several fields',
+    formats: ['b3multi'],
+    want: ['X-B3-TraceId', T, 'X-B3-SpanId', P, 'X-B3-ParentSpanId', S, 'X-B3-Sampled', '1'],
+  },
+  {
+    name: 'b3 over several fields, not sampled',
+    facts: { sampled: false },
+    formats: ['b3multi'],
+    want: ['X-B3-TraceId', T, 'X-B3-SpanId', P, 'X-B3-ParentSpanId', S, 'X-B3-Sampled', '0'],
+  },
+  {
     name: 'all',
     formats: ['w3c', 'jaeger', 'b3'],
     want: ['traceparent', `00-${T}-${P}-01`, 'uber-trace-id', `${T}:${P}:${S}:1`, 'b3', `${T}-${P}-1-${S}`],
