@@ -274,6 +274,10 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const enough = connectionsFor(openFilesLimit())
   if ((options['max-connections'] ?? 0) > (enough ?? Number.POSITIVE_INFINITY))
     notices.tooFewFiles?.(options['max-connections']!, enough!)
+  const closeAll = async (): Promise<void> => {
+    holding?.close()
+    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(1000)])
+  }
   const edge: Edge = await startEdge({
     hosts: host === undefined ? LOOPBACK : host === 'localhost' ? LOOPBACK : [host],
     port: options.port,
@@ -309,11 +313,11 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       })
     },
     onInternalError: notices.internal,
+  }).catch(async (error: unknown) => {
+    // What is open already would keep a process that cannot start from ending.
+    await closeAll()
+    throw error
   })
-  const closeAll = async (): Promise<void> => {
-    holding?.close()
-    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(1000)])
-  }
   let admin: Awaited<ReturnType<typeof startAdmin>> | undefined
   try {
     if (options.admin !== undefined) {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { gate } from '../support/client.ts'
+import { freePort } from '../support/free-port.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { folder, gets, node } from './support.ts'
@@ -148,16 +150,27 @@ describe('exit codes', () => {
     assert.match(forbidden.stderr, /may not be run/)
   })
 
-  test('3 when the port is taken, and the command is not run', async (t) => {
+  test('3 when the port is taken, and the command is not run; whatever else is open or tried again', async (t) => {
     const upstream = await startUpstream(t, hello)
-    const { code, stdout } = await runProgram(t, [
-      upstream.url,
-      '-p',
-      String(upstream.port),
-      '--',
-      ...node('console.log("ran")'),
-    ])
-    assert.deepEqual([code, stdout], [3, ''])
+    const nobody = `127.0.0.1:${await freePort()}`
+    for (const more of [
+      [],
+      ['--cache', `redis://${nobody}`],
+      ['--trace', `http://${nobody}`, '--trace-receive', '0'],
+    ]) {
+      const args = [upstream.url, '-p', String(upstream.port), ...more, '--', ...node('console.log("ran")')]
+      const { code, stdout, stderr } = await runProgram(t, args)
+      assert.deepEqual([code, stdout], [3, ''])
+      assert.match(stderr, new RegExp(`port ${upstream.port} is in use`))
+    }
+  })
+
+  test('3 when the system does not run the command', async (t) => {
+    const file = join(folder(t), 'script')
+    writeFileSync(file, '#!/no/such/interpreter\n', { mode: 0o755 })
+    const { code, stderr } = await runProgram(t, ['demo', '--expect', '5xx==0', '--', file])
+    assert.equal(code, 3)
+    assert.match(stderr, /script cannot be run \(ENOENT\)\.\n[\s\S]*- 5xx==0 {2}the run did not come to it\./)
   })
 
   test('8 after a fault of ours, however well all went', async (t) => {
@@ -165,19 +178,19 @@ describe('exit codes', () => {
     const flag = join(folder(t), 'flag')
     const script = `
       if (process.argv[1]?.endsWith('revproxy.js')) setInterval(() => {
-        if (!process.getBuiltinModule('node:fs').existsSync(process.env.FLAG)) return
-        process.env.FLAG = '/nowhere'
+        const { existsSync, unlinkSync } = process.getBuiltinModule('node:fs')
+        if (!existsSync(process.env.FLAG)) return
+        unlinkSync(process.env.FLAG)
         throw new Error('boom')
       }, 5).unref()`
-    const { code, stderr } = await runProgram(
-      t,
-      [
-        upstream.url,
-        '--',
-        ...node("require('node:fs').writeFileSync(process.env.FLAG, ''); setTimeout(() => {}, 500)"),
-      ],
-      { FLAG: flag, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` },
-    )
+    const command = `
+      const fs = require('node:fs')
+      fs.writeFileSync(process.env.FLAG, '')
+      const wait = setInterval(() => { if (!fs.existsSync(process.env.FLAG)) clearInterval(wait) }, 5)`
+    const { code, stderr } = await runProgram(t, [upstream.url, '--', ...node(command)], {
+      FLAG: flag,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}`,
+    })
     assert.equal(code, 8)
     assert.match(stderr, /unexpected: Error: boom/)
     assert.match(stderr, /exit code 8: a fault of the proxy itself\./)
