@@ -39,7 +39,10 @@ export const readBaseline = (file: string): Baseline | undefined => {
 export const makeBaseline = (ledger: Ledger, savedAt: Date): Baseline => {
   const values: Record<string, number> = {}
   const put = (metric: Metric, selector: Selector, value: number | null): void => {
-    if (value !== null) values[baselineKey(metric, selector)] = Math.round(value * 1000) / 1000
+    if (value === null) return
+    // A rounded share could be one that the same traffic does not reach again.
+    values[baselineKey(metric, selector)] =
+      metrics[metric].unit === 'duration' ? Math.round(value * 1000) / 1000 : value
   }
   const names = Object.keys(metrics) as Metric[]
   for (const metric of names) put(metric, {}, ledger.total.value(metric))

@@ -21,8 +21,10 @@ export interface BringUp {
   readonly stop: AbortSignal
   /** Told of the backends as soon as there are any, so that they can be ended. */
   readonly onBackends: (backends: Backends) => void
-  /** Takes the sentences of what is not as it should be. */
+  /** Takes the sentences of what went wrong. */
   readonly problem: (sentence: string) => void
+  /** Takes those of what fails nothing yet. */
+  readonly warning: (sentence: string) => void
 }
 
 const DEFAULT_WAIT_MS = 60_000
@@ -66,14 +68,14 @@ const startThem = async ({
   color,
   status,
   say,
-  problem,
+  warning,
   watchdog,
   onBackends,
 }: BringUp): Promise<Backends> => {
   const there = await alreadyThere(options)
   if (there.length > 0) {
     const sentence = `something answers on ${there.join(' and ')} already, before --start: an older server? Requests may reach it instead of what is started.`
-    problem(sentence)
+    warning(sentence)
     say(sentence)
   }
   const { quiet } = options

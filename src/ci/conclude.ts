@@ -33,6 +33,7 @@ export interface Run extends Omit<Happened, 'failedExpectations' | 'command'> {
   /** How it ended; undefined when it was not run. */
   readonly commandEnd: ProcessEnd | undefined
   readonly problems: readonly string[]
+  readonly warnings: readonly string[]
   /** No baseline was there before. */
   readonly firstBaseline: boolean
   /** Output of the backends that was kept back for the case of a failure. */
@@ -71,6 +72,7 @@ export const conclude = (run: Run, telling: Telling): Exit => {
     url,
     ...commandFacts(words, commandEnd, run.redact),
     problems: run.problems,
+    warnings: run.warnings,
     totals: totals.facts(),
     ...reported(ledger, judged, {
       redactUrl: run.redact.url,
@@ -82,6 +84,8 @@ export const conclude = (run: Run, telling: Telling): Exit => {
   writeReports(report, { ...telling, options, env: run.env, totals: totals.text })
   const untouched = report.all.requests === 0 && run.signalled === undefined
   if (cameToIt && untouched && variables !== undefined && judged.length === 0) say(noTraffic(place))
+  // Said when it was seen, and by now far up.
+  for (const sentence of run.warnings) say(sentence)
   if (exit.code !== exitCodes.fine) say(lastSentence(report))
   for (const each of judged) emit?.(expectationEvent(each))
   emit?.(endEvent(exit, reportObject(report)))

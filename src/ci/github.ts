@@ -4,11 +4,12 @@ import type { Report } from './report.ts'
 import { reportMarkdown } from './report-markdown.ts'
 
 /** Lines that the runner turns into annotations, from either output of a step; empty outside GitHub Actions. */
-export const annotations = ({ expectations, problems, exit }: Report, env: NodeJS.ProcessEnv): string => {
+export const annotations = ({ expectations, problems, warnings }: Report, env: NodeJS.ProcessEnv): string => {
   if (env.GITHUB_ACTIONS !== 'true') return ''
   const failed = expectations.filter(({ outcome }) => outcome === 'failed')
   return [
-    ...problems.map((text) => annotation(exit.code === 0 ? 'warning' : 'error', 'revproxy', text)),
+    ...warnings.map((text) => annotation('warning', 'revproxy', text)),
+    ...problems.map((text) => annotation('error', 'revproxy', text)),
     ...failed.map(({ text, because, offenders }) =>
       annotation('error', `revproxy: ${text}`, [because, ...offenders.map(({ curl }) => curl)].join('\n')),
     ),

@@ -1,6 +1,7 @@
 /**
- * The report as JUnit XML, as readers of CI hosts take it (Jenkins' schema: testsuites, testsuite, testcase with
- * failure, error or skipped). Each expectation is a test case; so are the command and the target's readiness.
+ * The report as JUnit XML, valid by both schemas that readers of CI hosts are built to: Ant's (which wants the order,
+ * an id, a package and both outputs, and no attributes on the root) and Jenkins' (junit-10.xsd). Each expectation is a
+ * test case; so are the command and the target's readiness.
  */
 import { hostname } from 'node:os'
 import type { Report, ReportedExpectation } from './report.ts'
@@ -26,8 +27,8 @@ export const junitXml = (report: Report): string => {
   const timestamp = report.startedAt.toISOString().slice(0, 19)
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
-    `<testsuites name="revproxy" ${counts} time="${time}">`,
-    `  <testsuite name="revproxy" ${counts} skipped="${having('skipped')}" time="${time}" timestamp="${timestamp}" hostname="${attribute(hostname())}">`,
+    '<testsuites>',
+    `  <testsuite id="0" name="revproxy" package="revproxy" ${counts} skipped="${having('skipped')}" time="${time}" timestamp="${timestamp}" hostname="${attribute(hostname() || 'localhost')}">`,
     '    <properties>',
     ...Object.entries({
       target: report.target,
@@ -37,6 +38,10 @@ export const junitXml = (report: Report): string => {
     }).map(([name, value]) => `      <property name="${name}" value="${attribute(String(value))}"/>`),
     '    </properties>',
     ...cases.map(caseXml),
+    '    <system-out/>',
+    report.warnings.length === 0
+      ? '    <system-err/>'
+      : `    <system-err>${content(report.warnings.join('\n'))}</system-err>`,
     '  </testsuite>',
     '</testsuites>',
     '',

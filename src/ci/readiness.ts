@@ -40,9 +40,12 @@ export const waitUntilReady = async (
   const target = options.target!.display
   let last: readonly Tried[] = []
   const progress = (): void => {
-    const came = last.flatMap(({ address, came }) =>
-      came === undefined ? [] : [`${address}: ${cameText(came)}`],
-    )
+    const texts = last.flatMap(({ address, came }) => (came === undefined ? [] : [[address, cameText(came)]]))
+    // Both families mostly say the same, and a line has little room.
+    const came =
+      new Set(texts.map(([, text]) => text)).size === 1
+        ? [texts[0]![1]]
+        : texts.map(([address, text]) => `${address}: ${text}`)
     const seconds = Math.round((performance.now() - startedAt) / 1000)
     status?.(`waiting for ${target}, ${seconds} s${came.length === 0 ? '' : ` (${came.join('; ')})`}`)
   }

@@ -8,12 +8,13 @@ const ROUTES = 20
 
 /** Ends with a line end. */
 export const reportMarkdown = (report: Report): string => {
-  const { exit, totals, expectations, costliestMisses, problems, command, all, routes } = report
+  const { exit, totals, expectations, costliestMisses, problems, warnings, command, all, routes } = report
   const good = exit.code === 0
   const parts: string[] = [
     `### ${good ? '✅' : '❌'} revproxy: ${good ? 'fine' : exit.reason.replaceAll('-', ' ')}`,
   ]
-  if (problems.length > 0) parts.push(problems.map((text) => `> ${inline(text)}`).join('\n>\n'))
+  const sentences = [...problems.map(inline), ...warnings.map((text) => `⚠️ ${inline(text)}`)]
+  if (sentences.length > 0) parts.push(sentences.map((text) => `> ${text}`).join('\n>\n'))
   const facts = [
     `${totals.requests} ${totals.requests === 1 ? 'request' : 'requests'} in ${formatSeconds(report.durationMs / 1000)}`,
     ...(totals.hitRatio === null ? [] : [`${percent(totals.hitRatio)} hits`]),

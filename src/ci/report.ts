@@ -72,6 +72,8 @@ export interface Report {
   }
   /** What went wrong outside the expectations: sentences, the first being the gist. */
   readonly problems: readonly string[]
+  /** What fails nothing and may yet explain much: an older server on the port, say. */
+  readonly warnings: readonly string[]
   readonly totals: SummaryFacts
   readonly all: RouteRow
   readonly routes: readonly RouteRow[]

@@ -70,6 +70,7 @@ export const session = (input: SessionInput): Session => {
   const stop = new AbortController()
   const status = statusLine(input)
   const problems: string[] = []
+  const warnings: string[] = []
   let url = ''
   let running: Command | undefined
   let commandEnd: ProcessEnd | undefined
@@ -113,16 +114,17 @@ export const session = (input: SessionInput): Session => {
 
   const runCommand = async (given: readonly string[]): Promise<void> => {
     const names = ['REVPROXY_URL', ...options['url-env']]
-    running = startCommand(given, { ...env, ...Object.fromEntries(names.map((name) => [name, url])) })
-    const { pid } = running
-    if (pid !== undefined) watchdog?.watch(pid)
+    let pid: number | undefined
     try {
+      running = startCommand(given, { ...env, ...Object.fromEntries(names.map((name) => [name, url])) })
+      pid = running.pid
+      if (pid !== undefined) watchdog?.watch(pid)
       commandEnd = await running.ended
-      if (pid !== undefined) watchdog?.forget(pid)
     } catch (error) {
       problems.push(`${given[0]} cannot be run (${(error as NodeJS.ErrnoException).code ?? error}).`)
       say(problems.at(-1)!)
     }
+    if (pid !== undefined) watchdog?.forget(pid)
     running = undefined
     // What the command sent last is still in the sockets: it is read before they close.
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
@@ -152,6 +154,7 @@ export const session = (input: SessionInput): Session => {
           backends = started
         },
         problem: (sentence) => void problems.push(sentence),
+        warning: (sentence) => void warnings.push(sentence),
       })
       notReached = came === 'late'
       if (came !== 'ready') return
@@ -195,6 +198,7 @@ export const session = (input: SessionInput): Session => {
           words,
           commandEnd,
           problems,
+          warnings,
           firstBaseline,
           held,
           cutShort,

@@ -159,6 +159,18 @@ describe('a baseline', () => {
     // A run that failed is no baseline.
     assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), saved)
   })
+  test('is met by the same traffic again, also where a share has no last digit', async (t) => {
+    const upstream = await startUpstream(t, answering)
+    const file = join(folder(t), 'baseline.json')
+    for (let time = 1; time <= 2; time++) {
+      const { code, stderr } = await runProgram(t, [
+        ...[upstream.url, '--baseline', file, '--save-baseline', file],
+        ...['--expect', 'hit-ratio>=baseline', '--expect', 'hit-ratio<=baseline'],
+        ...['--', ...gets(['/cached', '/cached', '/cached'])],
+      ])
+      assert.equal(code, 0, stderr)
+    }
+  })
   test('that has no such value, or is none, is refused before anything starts', async (t) => {
     const file = join(folder(t), 'b.json')
     writeFileSync(file, '{"revproxyBaseline":1,"savedAt":"","metrics":{"p95":1}}')

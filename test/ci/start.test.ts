@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { freePort } from '../support/free-port.ts'
 import { type Program, runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
+import { readJunit } from './junit-reader.ts'
 import { allGone, backendScript, folder, gets, node, pidsIn, runs, until } from './support.ts'
 
 /** A shell command line that runs the backend, in a shell of its own as `npm run` does. */
@@ -125,6 +126,30 @@ describe('-q', () => {
   })
 })
 
+test('an older server on the port is said at once and at the end, and fails nothing by itself', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('an older server'))
+  const at = folder(t)
+  const { code, stderr } = await runProgram(
+    t,
+    [
+      upstream.url,
+      ...['--start', 'sleep 600', '--junit', join(at, 'j.xml'), '--summary-file', join(at, 's.md')],
+      ...['--expect', '5xx==0', '--', ...gets(['/'])],
+    ],
+    { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: '' },
+  )
+  assert.equal(code, 0, stderr)
+  const sentence =
+    /revproxy: something answers on 127\.0\.0\.1:\d+ already, before --start: an older server\?/g
+  assert.equal(stderr.match(sentence)?.length, 2, stderr)
+  assert.match(stderr, /^::warning title=revproxy::something answers/m)
+  assert.match(readFileSync(join(at, 's.md'), 'utf8'), /^### ✅ revproxy: fine\n\n> ⚠️ something answers/)
+  assert.deepEqual(
+    readJunit(join(at, 'j.xml')).map(({ outcome }) => outcome),
+    ['passed', 'passed'],
+  )
+})
+
 describe('exit code 4', () => {
   test('when the target is never ready: what was tried, what came back, the end of the output', async (t) => {
     const [port, other] = [await freePort(), await freePort()]
@@ -169,13 +194,32 @@ describe('exit code 4', () => {
 
   test('when the backend fails while the command runs, though that ends well', async (t) => {
     const upstream = await startUpstream(t, (_, res) => void res.end('an older server'))
-    const flag = join(folder(t), 'flag')
+    const at = folder(t)
+    // Its process is there until the proxy has been told of its end.
     const { code, stderr } = await runProgram(t, [
       upstream.url,
       '--start',
-      `while [ ! -e '${flag}' ]; do sleep 0.02; done; exit 98`,
+      `echo $$ > '${at}/new'; mv '${at}/new' '${at}/pid'; while [ ! -e '${at}/flag' ]; do sleep 0.02; done; exit 98`,
       '--',
-      ...node(`require('node:fs').writeFileSync(${JSON.stringify(flag)}, ''); setTimeout(() => {}, 500)`),
+      ...node(
+        `
+        const fs = require('node:fs'), [at] = process.argv.slice(1)
+        let pid
+        const wait = setInterval(() => {
+          try {
+            pid ??= Number(fs.readFileSync(at + '/pid', 'utf8'))
+          } catch {
+            return
+          }
+          fs.writeFileSync(at + '/flag', '')
+          try {
+            process.kill(pid, 0)
+          } catch {
+            clearInterval(wait)
+          }
+        }, 5)`,
+        at,
+      ),
     ])
     assert.equal(code, 4)
     assert.match(stderr, /something answers on 127\.0\.0\.1:\d+ already, before --start: an older server\?/)

@@ -11,6 +11,11 @@ const needed = [
   { program: 'prometheus', packageName: 'prometheus' },
   { program: 'promtool', packageName: 'prometheus' },
   { program: 'openssl', packageName: 'openssl' },
+  { program: 'xmllint', packageName: 'libxml2-utils' },
+  { program: 'curl', packageName: 'curl' },
+  { program: 'make', packageName: 'make' },
+  { program: 'zsh', packageName: 'zsh' },
+  { program: 'fish', packageName: 'fish' },
 ]
 
 const onPath = (program: string): boolean =>
