@@ -185,9 +185,10 @@ const readValue = (metric: Metric, text: string, at: number): number => {
   const { unit } = metrics[metric]
   if (unit === 'duration') {
     try {
-      return parseDuration(text)
+      return parseDuration(text.replace(/\s+/g, ''))
     } catch (error) {
-      throw new BadValue((error as Error).message, at)
+      const { message } = error as Error
+      throw new BadValue(message.startsWith('a duration') ? `here ${message} must stand` : message, at)
     }
   }
   if (unit === 'count') {

@@ -1,6 +1,6 @@
 /** The report as GitHub-flavoured Markdown, for step summaries and merge requests. */
 import { escapeControl } from '../observe/escape.ts'
-import { formatDuration, formatSeconds } from '../observe/units.ts'
+import { formatDuration, formatSpan } from '../observe/units.ts'
 import type { Report, RouteRow } from './report.ts'
 import { percent } from './report-text.ts'
 
@@ -16,7 +16,7 @@ export const reportMarkdown = (report: Report): string => {
   const sentences = [...problems.map(inline), ...warnings.map((text) => `⚠️ ${inline(text)}`)]
   if (sentences.length > 0) parts.push(sentences.map((text) => `> ${text}`).join('\n>\n'))
   const facts = [
-    `${totals.requests} ${totals.requests === 1 ? 'request' : 'requests'} in ${formatSeconds(report.durationMs / 1000)}`,
+    `${totals.requests} ${totals.requests === 1 ? 'request' : 'requests'} in ${formatSpan(report.durationMs)}`,
     ...(totals.hitRatio === null ? [] : [`${percent(totals.hitRatio)} hits`]),
     `${totals.upstreamRequests} to the upstream`,
     `${totals.errors} errors`,

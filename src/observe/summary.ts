@@ -4,7 +4,7 @@ import type { Observer } from '../core/types.ts'
 import { type ColorLevel, palette } from './palette.ts'
 import { quantiles } from './quantiles.ts'
 import { endless } from './timing.ts'
-import { formatDuration, formatSeconds, formatSize } from './units.ts'
+import { formatDuration, formatSize, formatSpan } from './units.ts'
 
 /** The totals of a run, plain JSON; refreshes behind stale answers count only where they are named. */
 export interface SummaryFacts {
@@ -159,7 +159,7 @@ const summaryText = (
   { color, width }: { color: ColorLevel; width: number | undefined },
 ): string => {
   const paint = palette(color)
-  const took = formatSeconds(facts.durationMs / 1000)
+  const took = formatSpan(facts.durationMs)
   if (facts.requests === 0) return `no requests in ${took}\n`
 
   const totals: Item[] = [[`${many(facts.requests, 'request')} in ${took}`, paint.strong]]

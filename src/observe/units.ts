@@ -11,6 +11,10 @@ export const formatDuration = (ms: number): string => {
   return formatSeconds(ms / 1000)
 }
 
+/** How long something ran: whole seconds, and milliseconds below one. */
+export const formatSpan = (ms: number): string =>
+  ms >= 0.5 && ms < 999.5 ? `${Math.round(ms)}ms` : formatSeconds(ms / 1000)
+
 /** Whole seconds in the two largest units, as durations are written on the command line: `59s 1m30s 1h 2d3h`. */
 export const formatSeconds = (seconds: number): string => {
   const s = Math.max(0, Math.round(seconds))

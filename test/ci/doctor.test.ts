@@ -206,6 +206,9 @@ test('a port that is taken', async (t) => {
     stdout,
     new RegExp(`✗ ports +port ${upstream.port} is in use on 127\\.0\\.0\\.1\\.\n +→ Use -p 0`),
   )
+  const admin = await runProgram(t, ['doctor', '-p', '0', '--admin', String(upstream.port)])
+  assert.equal(admin.code, 3)
+  assert.match(admin.stdout, /→ Use --admin 0 for a free one/)
 })
 
 test('what stands in the environment', async (t) => {

@@ -7,6 +7,7 @@ describe('an expression is understood', () => {
   const rows: Array<[text: string, metric: string, selector: object, operator: string, bound: object]> = [
     ['p99<250ms', 'p99', {}, '<', { kind: 'fixed', value: 250 }],
     [' p50 <= 1.5s ', 'p50', {}, '<=', { kind: 'fixed', value: 1500 }],
+    ['p99 < 1m 30 s', 'p99', {}, '<', { kind: 'fixed', value: 90_000 }],
     ['max<0', 'max', {}, '<', { kind: 'fixed', value: 0 }],
     ['hit-ratio>=0.6', 'hit-ratio', {}, '>=', { kind: 'fixed', value: 0.6 }],
     ['hit-ratio >= 60 %', 'hit-ratio', {}, '>=', { kind: 'fixed', value: 0.6 }],

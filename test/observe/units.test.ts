@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatDuration, formatSeconds, formatSize } from '../../src/observe/units.ts'
+import { formatDuration, formatSeconds, formatSize, formatSpan } from '../../src/observe/units.ts'
 
 const durations: Array<[number, string]> = [
   [0, '0.0ms'],
@@ -39,6 +39,13 @@ const spans: Array<[number, string]> = [
 ]
 for (const [seconds, want] of spans)
   test(`${seconds} seconds are ${want}`, () => assert.equal(formatSeconds(seconds), want))
+
+for (const [ms, want] of [
+  [0, '0s'],
+  [253.4, '253ms'],
+  [1499, '1s'],
+] as const)
+  test(`what ran for ${ms} ms ran for ${want}`, () => assert.equal(formatSpan(ms), want))
 
 const sizes: Array<[number, string]> = [
   [0, '0 B'],

@@ -20,14 +20,14 @@ export const examine = async (
   const parts = await Promise.all([
     [nodeFinding(process.versions.node)],
     withTarget ? targetFindings(probeOptions(options)) : [],
-    portFinding('port', options.port, hosts).then((finding) => [finding]),
+    portFinding('-p', { port: options.port, hosts, next: false }).then((finding) => [finding]),
     options.admin === undefined
       ? []
-      : portFinding(
-          'admin',
-          options.admin.port,
-          options.admin.host === undefined ? ['127.0.0.1', '::1'] : [options.admin.host],
-        ).then((finding) => [finding]),
+      : portFinding('--admin', {
+          port: options.admin.port,
+          hosts: options.admin.host === undefined ? ['127.0.0.1', '::1'] : [options.admin.host],
+          next: !options.adminGiven,
+        }).then((finding) => [finding]),
     redisFindings(options.cache, options['cache-timeout']),
     traceFindings(options.trace),
     environmentFindings(env, withTarget && !local),

@@ -11,22 +11,19 @@ export const nodeFinding = (version: string): Finding => {
     : wrong('node', `node ${version} is too old.`, 'Use node 20.19 or newer.')
 }
 
-/** Whether a port can be listened on, on each of the hosts. */
+/** Whether a port can be listened on, on each of the hosts. `next`: else the next free one is taken. */
 export const portFinding = async (
-  name: 'port' | 'admin',
-  port: number,
-  hosts: readonly string[],
+  flag: '-p' | '--admin',
+  { port, hosts, next }: { port: number; hosts: readonly string[]; next: boolean },
 ): Promise<Finding> => {
-  const what = name === 'port' ? 'the proxy' : 'the admin listener'
+  const what = flag === '-p' ? 'the proxy' : 'the admin listener'
   if (port === 0) return fine('ports', `a free port is taken for ${what}.`)
   for (const host of hosts) {
     const code = await listenOnce(port, host)
     if (code === 'EADDRINUSE') {
-      const advice =
-        name === 'port' ? 'Use -p 0 for a free one.' : 'The next free one is taken; --admin 0 takes any.'
-      return name === 'port'
-        ? wrong('ports', `port ${port} is in use on ${host}.`, advice)
-        : notice('ports', `admin port ${port} is in use on ${host}.`, advice)
+      return next
+        ? fine('ports', `port ${port} is in use; the next free one is taken for ${what}.`)
+        : wrong('ports', `port ${port} is in use on ${host}.`, `Use ${flag} 0 for a free one.`)
     }
     if (code === 'EACCES')
       return wrong('ports', `port ${port} is not allowed to this user.`, 'Use a port above 1023.')
