@@ -78,10 +78,10 @@ const checkWritable = (flag: string, file: string): void => {
   const folder = dirname(resolve(file))
   try {
     ensureFolder(folder)
-    if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true)
-      throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' })
-    accessSync(folder, constants.W_OK)
-    if (statSync(file, { throwIfNoEntry: false }) !== undefined) accessSync(file, constants.W_OK)
+    const there = statSync(file, { throwIfNoEntry: false })
+    if (there?.isDirectory() === true) throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' })
+    // What is there (also /dev/stderr, or a shell's >(…)) need not be in a folder that takes new files.
+    accessSync(there === undefined ? folder : file, constants.W_OK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new Refused('usage', `${flag} ${file}: must be a file that can be written (${code ?? error}).`)
