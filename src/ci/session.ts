@@ -2,6 +2,7 @@
  * A run in CI mode, in the order in which it goes: what is started, waited for and run, and what is expected of the
  * traffic. The proxy itself is the caller's.
  */
+import { exitCodes } from '../cli/exit-codes.ts'
 import type { Observer } from '../core/types.ts'
 import type { ColorLevel } from '../observe/palette.ts'
 import { redactor } from '../observe/redact.ts'
@@ -211,7 +212,7 @@ export const session = (input: SessionInput): Session => {
       )
     },
     cannotStart(code) {
-      emit?.(endEvent({ code, reason: 'cannot-start' }, {}))
+      emit?.(endEvent({ code, reason: code === exitCodes.internal ? 'internal-error' : 'cannot-start' }, {}))
     },
     fault() {
       faults++
