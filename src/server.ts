@@ -93,7 +93,7 @@ export interface Edge {
 class Connection {
   /** Conversations that have not ended, in the order of their requests (several when the client pipelines). */
   readonly open: Conversation[] = []
-  /** It was answered that this is no HTTP. */
+  /** A request on it was refused: whatever follows is not read. */
   refused = false
 }
 const connection = Symbol('connection')
@@ -165,6 +165,8 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     wantsContinue: boolean,
     refusal?: ProxyError,
   ): void => {
+    // The connection ends with the answer that was a refusal.
+    if ((message.socket as Known)[connection]!.refused) return
     let target: RequestTarget
     try {
       target = requestTarget(message)
@@ -189,8 +191,14 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       return undefined
     }
     const conversation = new Conversation(message, res, exchange, context)
+    const known = (message.socket as Known)[connection]!
     conversations++
-    ;(message.socket as Known)[connection]!.open.push(conversation)
+    known.open.push(conversation)
+    if (target.refusal !== undefined) {
+      // Where one request ends and the next begins is open to doubt after this one (RFC 9112 §11.2).
+      known.refused = true
+      res.shouldKeepAlive = false
+    }
     try {
       conversation.begin(target, wantsContinue)
     } catch (thrown) {

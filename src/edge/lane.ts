@@ -178,12 +178,14 @@ export const lanes = (options: LaneOptions): Lanes => {
     keepAliveLine: `Connection: keep-alive\r\nKeep-Alive: timeout=${seconds}\r\n`,
     now: performance.now(),
   }
+  // 0 waits for ever.
+  const headTimeoutMs = options.headTimeoutMs || Number.POSITIVE_INFINITY
   const look = (): void => {
     context.now = performance.now()
     for (const lane of context.lanes) {
       if (!lane.isIdle) continue
       const quiet = context.now - lane.quietSince
-      if (!lane.hasServed && quiet >= options.headTimeoutMs) options.onSilent(lane.socket)
+      if (!lane.hasServed && quiet >= headTimeoutMs) options.onSilent(lane.socket)
       // `quietSince` is up to a look older than what it stands for.
       else if (quiet >= options.keepAliveMs + LOOK_MS) lane.socket.destroySoon()
     }
@@ -191,7 +193,7 @@ export const lanes = (options: LaneOptions): Lanes => {
   let timer: NodeJS.Timeout | undefined
   return {
     take(socket) {
-      timer ??= setInterval(look, Math.min(LOOK_MS, Math.max(1, options.headTimeoutMs / 2))).unref()
+      timer ??= setInterval(look, Math.min(LOOK_MS, Math.max(1, headTimeoutMs / 2))).unref()
       context.lanes.add(new Lane(socket, context))
     },
     drain() {

@@ -38,6 +38,7 @@ export const requestTarget = (message: IncomingMessage): RequestTarget => {
     host: host ?? '',
     refusal: new ProxyError(status, 'bad-request', text),
   })
+  if (message.httpVersionMajor !== 1) return refuse('only HTTP/1 is spoken on this connection.', 505)
   if (hosts > 1) return refuse('several Host fields (RFC 9112 §3.2).')
   if (host === undefined && message.httpVersionMinor > 0) return refuse('no Host field (RFC 9112 §3.2).')
   if (rawHeaders.length > MAX_FIELD_LINES * 2) return refuse(`more than ${MAX_FIELD_LINES} field lines.`, 431)

@@ -162,3 +162,15 @@ test('--body-timeout does not run before the body is asked for', async (t) => {
   await client.until(/200 OK[\s\S]*hi$/)
   assert.equal((await get(proxy.url)).status, 200)
 })
+
+test('--head-timeout 0 waits for ever, for the first byte and for the rest', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hi'))
+  const proxy = await startProxy(t, { target: upstream.url, 'head-timeout': '0' })
+  const silent = talk(t, proxy.port)
+  const half = talk(t, proxy.port)
+  half.send('GET / HT')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  silent.send(GET)
+  half.send(GET.slice('GET / HT'.length))
+  await Promise.all([silent.until(/hi$/), half.until(/hi$/)])
+})
