@@ -2,6 +2,7 @@
  * The one table of options. The parser, `--help`, the environment names, `--print-config` and the README are made
  * from it or held against it, so that they cannot drift.
  */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type Expectation, parseExpectation } from './ci/expression.ts'
 import {
@@ -103,6 +104,17 @@ const file = (text: string): string => {
   } catch (error) {
     throw new BadValue(`a file that can be read (${(error as NodeJS.ErrnoException).code ?? error})`)
   }
+}
+
+/** The text of a PEM file that holds what `read` can read. */
+const pem = (what: string, name: string, read: (content: string) => unknown): string => {
+  const content = file(name)
+  try {
+    read(content)
+  } catch {
+    throw new BadValue(`a PEM file with a ${what}`)
+  }
+  return content
 }
 
 const given = (text: string): string => {
@@ -233,6 +245,28 @@ export const options = {
     help: 'address to listen on; others can reach anything but loopback',
     defaultHint: '127.0.0.1 and ::1',
     parse: parseListenHost,
+  }),
+  https: one({
+    flags: '--https',
+    group: 'Listening',
+    help: 'speak TLS, with HTTP/2 and HTTP/1.1, on a certificate made here by a CA of your own, or on --cert',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  cert: optional<string>({
+    flags: '--cert <file>',
+    group: 'Listening',
+    help: 'PEM certificate for --https (and those between it and its CA), with --key',
+    parse: (text) => pem('certificate', text, (content) => new X509Certificate(content)),
+    conceal: (text) => text,
+  }),
+  key: optional<string>({
+    flags: '--key <file>',
+    group: 'Listening',
+    help: 'PEM private key of --cert, without a passphrase',
+    parse: (text) => pem('private key without a passphrase', text, createPrivateKey),
+    conceal: (text) => text,
   }),
   'trust-proxy': one({
     flags: '--trust-proxy <off|loopback|addresses|n>',

@@ -51,6 +51,8 @@ export interface ProxyDeps {
   /** Log lines lost so far. */
   readonly linesDropped?: () => number
   readonly notices: Notices
+  /** Where our own CA is kept (`--https` without `--cert`); the user's config folder when absent. */
+  readonly configFolder?: string | undefined
 }
 
 /** What the proxy has to tell the person who runs it, as facts; the command line words them. */
@@ -72,6 +74,9 @@ export interface Notices {
 export interface RunningProxy {
   readonly port: number
   readonly addresses: readonly string[]
+  readonly scheme: 'http' | 'https'
+  /** The certificate of our own CA, where we made the one we serve with. */
+  readonly caFile: string | undefined
   readonly adminUrl: string | undefined
   /** Where the upstream may send its spans (`--trace-receive`). */
   readonly traceReceiverUrl: string | undefined
@@ -268,8 +273,9 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       concealed,
       redact,
       history: history.of,
-      origin: () => `http://localhost:${edge.port}`,
+      origin: () => `${tls === undefined ? 'http' : 'https'}://localhost:${edge.port}`,
     })
+  const tls = await tlsOf(options, deps)
   let draining = false
   const enough = connectionsFor(openFilesLimit())
   if ((options['max-connections'] ?? 0) > (enough ?? Number.POSITIVE_INFINITY))
@@ -281,6 +287,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const edge: Edge = await startEdge({
     hosts: host === undefined ? LOOPBACK : host === 'localhost' ? LOOPBACK : [host],
     port: options.port,
+    tls,
     handler,
     exchanges,
     clock,
@@ -352,6 +359,8 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   return {
     port: edge.port,
     addresses: edge.addresses,
+    scheme: tls === undefined ? 'http' : 'https',
+    caFile: tls?.caFile,
     adminUrl: admin?.url,
     traceReceiverUrl: tracing?.receiverUrl,
     active: () => edge.active(),
@@ -361,6 +370,26 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       tunnels.closeAll()
       await Promise.all([closeAll(), admin?.close()])
     },
+  }
+}
+
+/** The certificate to serve with: the one given, or one of our own CA; undefined for plain http. */
+const tlsOf = async (
+  { cert, host, https, key }: Options,
+  { clock, configFolder }: ProxyDeps,
+): Promise<{ cert: string; key: string; caFile?: string } | undefined> => {
+  if (cert !== undefined) return { cert, key: key! }
+  if (!https) return undefined
+  const ca = await import('./edge/local-ca.ts')
+  const folder = configFolder ?? ca.configFolder()
+  try {
+    return await ca.localCertificate({
+      folder,
+      names: ca.namesFor(host),
+      now: (clock ?? systemClock()).now(),
+    })
+  } catch (error) {
+    throw Object.assign(error as Error, { caFolder: folder })
   }
 }
 

@@ -3,7 +3,7 @@
  * here, whatever became of it. What happens within one is in edge/conversation.ts.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from './core/clock.ts'
 import { type ErrorCode, ProxyError } from './core/errors.ts'
@@ -13,23 +13,21 @@ import type { Fields, Handler } from './core/types.ts'
 import { admission } from './edge/admission.ts'
 import { Conversation, type ConversationContext } from './edge/conversation.ts'
 import { serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
+import type { Http2Edge } from './edge/http2.ts'
 import { type Lanes, lanes, type PlainRequest } from './edge/lane.ts'
 import { listenAll } from './edge/listen.ts'
 import { MAX_HEAD_BYTES, malformed } from './edge/malformed.ts'
+import { isPage, type LocalPage, pageAnswer } from './edge/page.ts'
 import type { PlainAnswer } from './edge/plain-answer.ts'
+import { isPreface, type ParserStop, takeOver } from './edge/prior-knowledge.ts'
 import { answerRaw, internalError } from './edge/refusals.ts'
 import { MAX_FIELD_LINES, type RequestTarget, requestTarget } from './edge/target.ts'
+import type { TlsCredentials } from './edge/tls.ts'
 import type { Trusted } from './http/forwarded.ts'
 
 /** How long the head of a request may take to come, unless the options say. */
 const HEAD_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_MS = 65_000
-
-/** A path answered by the edge itself, outside the chain (the metrics page). */
-export interface LocalPage {
-  readonly path: string
-  readonly answer: (accept: string | undefined) => Promise<{ contentType: string; body: string }>
-}
 
 /** An upgrade that the client asks for, before anything was answered. */
 export interface UpgradeCall {
@@ -52,6 +50,8 @@ export interface EdgeOptions {
   /** Addresses to listen on; one that this machine does not have is passed over while another is left. */
   readonly hosts: readonly string[]
   readonly port: number
+  /** Speaks TLS, and HTTP/2 where the client does; plain HTTP when absent. */
+  readonly tls?: TlsCredentials | undefined
   readonly handler: Handler
   readonly exchanges: Exchanges
   readonly clock: Clock
@@ -99,20 +99,27 @@ class Connection {
 const connection = Symbol('connection')
 type Known = { [connection]?: Connection }
 
+/** What opens an exchange. */
+type Opening = Pick<IncomingMessage | PlainRequest, 'method' | 'rawHeaders' | 'httpVersion' | 'socket'>
+/** What listens: for plain HTTP the server itself. */
+type Listener = NetServer & Pick<Server, 'closeIdleConnections'>
+
 /** Starts listening. Rejects with the error of node's `listen` (EADDRINUSE, EACCES …). */
 export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
-  const { clock, exchanges, page } = options
+  const { clock, exchanges, page, tls } = options
+  const scheme = tls === undefined ? 'http' : 'https'
   const sockets = new Set<Socket>()
   let conversations = 0
   const tunnels = new Set<Duplex>()
   let draining = false
   let onIdle: (() => void) | undefined
 
-  const active = (): number => conversations + tunnels.size
+  let http2: Http2Edge | undefined
+  const active = (): number => conversations + tunnels.size + (http2?.active() ?? 0)
   const lookIdle = (): void => {
     if (active() === 0) onIdle?.()
   }
-  const open = (message: IncomingMessage | PlainRequest, url: string, host: string): Exchange => {
+  const open = (message: Opening, url: string, host: string): Exchange => {
     const peer = addressOf(message.socket)
     const named = options.trusted?.(peer, message.rawHeaders)
     const exchange = exchanges.open({
@@ -120,7 +127,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       method: message.method!,
       url,
       host: named?.host ?? host,
-      scheme: named?.scheme ?? 'http',
+      scheme: named?.scheme ?? scheme,
       clientAddress: named?.address ?? peer,
       forwardedBy: named === undefined ? undefined : peer,
       httpVersion: message.httpVersion,
@@ -207,26 +214,13 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     return conversation
   }
 
-  const servePage = ({ answer }: LocalPage, message: IncomingMessage, res: ServerResponse): void => {
-    if (message.method !== 'GET' && message.method !== 'HEAD') {
-      res.writeHead(405, { allow: 'GET, HEAD' }).end()
-      return
-    }
-    answer(message.headers.accept).then(
-      ({ contentType, body }) => {
-        res.writeHead(200, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) })
-        res.end(message.method === 'HEAD' ? undefined : body)
-      },
-      (error: unknown) => {
-        options.onInternalError(error)
-        res.writeHead(500).end()
-      },
-    )
-  }
-  const isPage = (url: string): boolean =>
-    page !== undefined && url.startsWith(page.path) && url.split('?', 1)[0] === page.path
+  const servePage = (page: LocalPage, { method, headers }: IncomingMessage, res: ServerResponse): void =>
+    void pageAnswer(page, { method, accept: headers.accept }, options.onInternalError).then((answer) => {
+      res.writeHead(answer.status, answer.headers as string[])
+      res.end(answer.body)
+    })
   const listener = (message: IncomingMessage, res: ServerResponse): void => {
-    if (isPage(message.url!)) servePage(page!, message, res)
+    if (page !== undefined && isPage(page, message.url!)) servePage(page, message, res)
     else onRequest(message, res, false)
   }
 
@@ -266,9 +260,18 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     })
   }
 
-  const onClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
+  const onClientError = (error: ParserStop, socket: Socket): void => {
     const known = (socket as Known)[connection]
     if (known?.refused === true) return
+    if (isPreface(error) && tls === undefined && known?.open.length === 0) {
+      const handOver = takeOver(socket, error)
+      loadHttp2().then((edge) => {
+        if (socket.destroyed) return
+        handOver()
+        edge.accept(socket)
+      }, options.onInternalError)
+      return
+    }
     const refusal = malformed(error)
     const last = known?.open.at(-1)
     const gone = error.code === 'HPE_INVALID_EOF_STATE' && last !== undefined
@@ -300,7 +303,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
 
   const { maxConnections } = options
   const door =
-    maxConnections === undefined
+    maxConnections === undefined || tls !== undefined
       ? undefined
       : admission({
           max: maxConnections,
@@ -326,7 +329,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     server.removeAllListeners('connection')
     const short = lanes({
       serve: (request, answer) => converse(request, answer, request, false),
-      isElsewhere: isPage,
+      isElsewhere: (url) => page !== undefined && isPage(page, url),
       leave: (socket) => accept!.call(server, socket),
       onSilent: (socket) =>
         onClientError(Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket),
@@ -356,7 +359,49 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     return server
   }
 
-  const servers = await listenAll(create, options.hosts, options.port)
+  /** Takes over a connection that speaks HTTP/2. Loaded with the first one. */
+  const loadHttp2 = async (): Promise<Http2Edge> => {
+    const { http2Edge } = await import('./edge/http2.ts')
+    http2 ??= http2Edge({
+      ...context,
+      open,
+      page: (url, method, accept) =>
+        page !== undefined && isPage(page, url)
+          ? pageAnswer(page, { method, accept }, options.onInternalError)
+          : undefined,
+      maxHeadBytes: MAX_HEAD_BYTES,
+      keepAliveMs: KEEP_ALIVE_MS,
+      onEnded() {
+        if (draining) setImmediate(lookIdle)
+      },
+    })
+    if (draining) http2.drain()
+    return http2
+  }
+  /** Connections that TLS runs on. */
+  const below = new Set<Socket>()
+  const secure = tls === undefined ? undefined : await import('./edge/tls.ts')
+  if (secure !== undefined) await loadHttp2()
+  const createListener =
+    secure === undefined
+      ? create
+      : () =>
+          secure.secureListener({
+            credentials: tls!,
+            http1: create(),
+            onHttp2: (socket) => http2!.accept(socket),
+            admit(socket) {
+              if (below.size >= (maxConnections ?? Number.POSITIVE_INFINITY)) {
+                options.onFull?.(addressOf(socket), maxConnections!)
+                return false
+              }
+              below.add(socket)
+              socket.once('close', () => below.delete(socket))
+              return true
+            },
+            timeoutMs: options.headTimeoutMs ?? HEAD_TIMEOUT_MS,
+          })
+  const servers = await listenAll<Listener>(createListener, options.hosts, options.port)
   return {
     port: (servers[0]!.address() as AddressInfo).port,
     addresses: servers.map((server) => (server.address() as AddressInfo).address),
@@ -367,6 +412,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       for (const server of servers) server.closeIdleConnections()
       door?.close()
       for (const each of drains) each.drain()
+      http2?.drain()
       if (graceMs > 0 && active() > 0) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, graceMs)
@@ -376,10 +422,12 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
           }
         })
       }
+      http2?.destroy()
       for (const socket of sockets) {
         for (const conversation of [...((socket as Known)[connection]?.open ?? [])]) conversation.drop()
         socket.destroy()
       }
+      for (const socket of below) socket.destroy()
       await Promise.all(closed)
     },
   }

@@ -46,7 +46,12 @@ export interface SessionInput {
 export interface Session {
   readonly observers: readonly Observer[]
   /** Runs everything while the proxy serves; resolves when the proxy may close. */
-  run(proxy: { url: string; adminUrl: string | undefined }): Promise<void>
+  run(proxy: {
+    readonly url: string
+    readonly adminUrl: string | undefined
+    /** Our own CA, for the command to trust. */
+    readonly caFile?: string | undefined
+  }): Promise<void>
   /** Once the proxy has closed: ends what was started, judges and reports. Gives how the run ended. */
   finish(): Promise<Exit>
   /** The proxy could not be started. */
@@ -73,6 +78,7 @@ export const session = (input: SessionInput): Session => {
   const problems: string[] = []
   const warnings: string[] = []
   let url = ''
+  let caFile: string | undefined
   let running: Command | undefined
   let commandEnd: ProcessEnd | undefined
   let backends: Backends | undefined
@@ -116,8 +122,15 @@ export const session = (input: SessionInput): Session => {
   const runCommand = async (given: readonly string[]): Promise<void> => {
     const names = ['REVPROXY_URL', ...options['url-env']]
     let pid: number | undefined
+    const trusted = env.NODE_EXTRA_CA_CERTS ?? ''
+    if (caFile !== undefined && trusted !== '')
+      say(`NODE_EXTRA_CA_CERTS is set already and stays; it has to hold ${caFile} too.`)
     try {
-      running = startCommand(given, { ...env, ...Object.fromEntries(names.map((name) => [name, url])) })
+      running = startCommand(given, {
+        ...env,
+        ...(caFile === undefined || trusted !== '' ? {} : { NODE_EXTRA_CA_CERTS: caFile }),
+        ...Object.fromEntries(names.map((name) => [name, url])),
+      })
       pid = running.pid
       if (pid !== undefined) watchdog?.watch(pid)
       commandEnd = await running.ended
@@ -145,6 +158,7 @@ export const session = (input: SessionInput): Session => {
     observers: [books.observer, ...(har === undefined ? [] : [har.observer])],
     async run(proxy) {
       url = proxy.url
+      caFile = proxy.caFile
       if (words !== undefined || options.start.length > 0) watchdog = startWatchdog()
       const came = await bringUp({
         ...input,

@@ -1,5 +1,7 @@
+import { escapeControl } from '../observe/escape.ts'
 import { type ColorLevel, palette } from '../observe/palette.ts'
 import { shownUrl } from './messages.ts'
+import { quoted, trustCommand } from './trust.ts'
 
 /** What runs, as a person would write it; absent facts have no line. */
 export interface BannerFacts {
@@ -15,6 +17,8 @@ export interface BannerFacts {
   readonly trace?: readonly string[] | undefined
   /** Where the target may send its own spans. */
   readonly traceReceiverUrl?: string | undefined
+  /** The certificate of our own CA, which clients are to trust. */
+  readonly caFile?: string | undefined
   readonly metricsPath?: string | undefined
   readonly adminUrl?: string | undefined
   readonly color: ColorLevel
@@ -27,12 +31,14 @@ export const banner = (facts: BannerFacts): string => {
   const paint = palette(facts.color)
   const url = (text: string) => paint.renewed(shownUrl(text))
   const first = facts.urls[0]?.replace(/\/+$/, '') ?? ''
+  const cacert = facts.caFile === undefined ? '' : `--cacert ${escapeControl(quoted(facts.caFile))} `
   const limits = [
     ...(facts.rate === undefined ? [] : [facts.rate]),
     ...(facts.concurrency === undefined ? [] : [`${facts.concurrency} at once to the target`]),
   ]
   const lines: Array<[name: string, text: string]> = [
     ['listening', facts.urls.map(url).join('  ')],
+    ['trust', facts.caFile === undefined ? '' : escapeControl(trustCommand(facts.caFile))],
     ['target', url(facts.target)],
     ['cache', shownUrl(facts.cache)],
     ['limits', limits.join(' · ')],
@@ -45,7 +51,7 @@ export const banner = (facts: BannerFacts): string => {
     ],
     ['metrics', facts.metricsPath === undefined ? '' : url(first + facts.metricsPath)],
     ['admin', facts.adminUrl === undefined ? '' : url(facts.adminUrl)],
-    ['try', facts.demo ? `curl -i '${first}/api/echo?echo=test'   twice: a miss, then a hit` : ''],
+    ['try', facts.demo ? `curl ${cacert}-i '${first}/api/echo?echo=test'   twice: a miss, then a hit` : ''],
   ]
   const shown = lines
     .filter(([, text]) => text !== '')

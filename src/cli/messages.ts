@@ -30,6 +30,11 @@ export const portForbidden = (port: number): string =>
 export const addressUnavailable = (host: string): string =>
   `${escapeControl(host)} is not an address of this machine. Use --host 127.0.0.1, or 0.0.0.0 for all of its addresses.`
 
+/** The CA of `--https` cannot be read from, or written to, the config folder. */
+export const caNotKept = (folder: string, reason: string): string =>
+  `a certificate for --https cannot be kept in ${escapeControl(folder)} (${escapeControl(reason)}). ` +
+  'Give one with --cert and --key, or another folder with XDG_CONFIG_HOME.'
+
 /** Others than this machine can reach the proxy. */
 export const notLoopback = (host: string): string =>
   `listening on ${escapeControl(host)}: others can reach this proxy, and the target through it. ` +

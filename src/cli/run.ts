@@ -17,6 +17,7 @@ import { isMistake, stackOf, watchFaults } from './faults.ts'
 import {
   addressUnavailable,
   adminPortInUse,
+  caNotKept,
   full,
   logLost,
   logUnread,
@@ -186,7 +187,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   if (options.host !== undefined && !/^(?:127\.|::1$|localhost$)/.test(options.host))
     say(notLoopback(options.host))
 
-  await ci?.run({ url: facts.urls[0]!, adminUrl: proxy.adminUrl })
+  await ci?.run({ url: facts.urls[0]!, adminUrl: proxy.adminUrl, caFile: proxy.caFile })
   const code = await ended
   if (proxy.active() > 0) say(stopping(proxy.active()))
   await proxy.close(options.drain)
@@ -215,7 +216,7 @@ const shown = (options: Options, proxy: RunningProxy) => {
     options.host === undefined || ['127.0.0.1', '::1', 'localhost'].includes(options.host)
       ? 'localhost'
       : options.host
-  const urls = [`http://${host.includes(':') ? `[${host}]` : host}:${proxy.port}`]
+  const urls = [`${proxy.scheme}://${host.includes(':') ? `[${host}]` : host}:${proxy.port}`]
   const redis = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
   const mode = options['cache-mode'] === 'force' ? ', every GET and HEAD 2xx by force' : ''
   const size = `${Math.round((options['cache-size'] / 1024 ** 2) * 10) / 10} MB`
@@ -237,6 +238,7 @@ const shown = (options: Options, proxy: RunningProxy) => {
         ? []
         : [endpoint.kind === 'jaeger-agent' ? `jaeger://${endpoint.host}:${endpoint.port}` : endpoint.url],
     ),
+    caFile: proxy.caFile,
     metricsPath: options.metrics,
     adminUrl: proxy.adminUrl,
     traceReceiverUrl: proxy.traceReceiverUrl,
@@ -259,19 +261,24 @@ const cannotStart = (error: unknown, options: Options): number => {
     process.stderr.write(`revproxy: cannot start, by a fault of its own: ${stackOf(error)}\n`)
     return exitCodes.internal
   }
-  const { code, listener, message } = error as NodeJS.ErrnoException & { listener?: string }
+  const { caFolder, code, listener, message } = error as NodeJS.ErrnoException & {
+    readonly listener?: string
+    readonly caFolder?: string
+  }
   const admin = listener === 'admin'
   const port = admin ? (options.admin?.port ?? 0) : options.port
   const sentence =
-    code === 'EADDRINUSE'
-      ? admin
-        ? adminPortInUse(port)
-        : portInUse(port)
-      : code === 'EACCES'
-        ? portForbidden(port)
-        : code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
-          ? addressUnavailable((admin ? options.admin?.host : options.host) ?? '')
-          : `cannot start: ${message}.`
+    caFolder !== undefined
+      ? caNotKept(caFolder, code ?? message)
+      : code === 'EADDRINUSE'
+        ? admin
+          ? adminPortInUse(port)
+          : portInUse(port)
+        : code === 'EACCES'
+          ? portForbidden(port)
+          : code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
+            ? addressUnavailable((admin ? options.admin?.host : options.host) ?? '')
+            : `cannot start: ${message}.`
   process.stderr.write(`revproxy: ${sentence}\n`)
   return exitCodes.cannotStart
 }

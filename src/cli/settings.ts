@@ -1,4 +1,5 @@
 /** From what was written on the command line and in the environment to checked values, and where each came from. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { type OptionName, type OptionSpec, type Options, options as table } from '../options.ts'
 import { badExpression, badOption, noTarget } from './messages.ts'
 import { BadValue } from './values.ts'
@@ -79,9 +80,21 @@ const checkTogether = (options: Options, origins: Record<OptionName, Origin>): v
       '--ttl 0 with --cache-mode force would cache nothing. Use a longer --ttl, or --cache off.',
     )
   }
+  checkCertificate(options)
   if (options.json && options.log !== undefined && options.log !== 'json') {
     throw new UsageError(`--json and --log ${options.log} contradict each other. Use one of them.`)
   }
+}
+
+const checkCertificate = ({ cert, key }: Options): void => {
+  if (cert !== undefined && key === undefined)
+    throw new UsageError('--cert needs its private key: --key <file>.')
+  if (key !== undefined && cert === undefined)
+    throw new UsageError('--key needs its certificate: --cert <file>.')
+  if (cert !== undefined && !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key!)))
+    throw new UsageError(
+      '--key is not the key of the certificate in --cert. Give the pair that belongs together.',
+    )
 }
 
 /** Splits the value of an environment variable the way the option's kind asks for. */

@@ -44,16 +44,26 @@ export const bodyTooSlow = (ms: number): ProxyError =>
 export const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
+/** Where a body comes from: a message, or what reads like one. */
+export interface BodySource {
+  /** Whether all of it has come. */
+  readonly complete: boolean
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown
+  on(event: 'end' | 'close', listener: () => void): unknown
+  pause(): unknown
+  resume(): unknown
+}
+
 /** The body of a message; counts its bytes on the exchange and fails once there are more than `maxBytes`. */
 export class RequestBody extends Readable {
-  readonly #message: IncomingMessage
+  readonly #message: BodySource
   #beforeFirstRead: (() => void) | undefined
   readonly #idleMs: number
   readonly #onIdle: (() => void) | undefined
   #idle: NodeJS.Timeout | undefined
 
   constructor(
-    message: IncomingMessage,
+    message: BodySource,
     exchange: Exchange,
     options: {
       readonly maxBytes?: number | undefined

@@ -1,6 +1,5 @@
 /** Listening on several addresses with one port. */
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 
 /** How often a free port is looked for that both families have. */
 const ATTEMPTS = 20
@@ -9,11 +8,11 @@ const ATTEMPTS = 20
  * Listens on all the addresses; one that this machine does not have is passed over while another is left. Rejects with
  * the error of node's `listen`.
  */
-export const listenAll = async (
-  create: () => Server,
+export const listenAll = async <S extends Server>(
+  create: () => S,
   hosts: readonly string[],
   port: number,
-): Promise<Server[]> => {
+): Promise<S[]> => {
   for (let attempt = 1; ; attempt++) {
     try {
       return await listenOnce(create, hosts, port)
@@ -25,12 +24,12 @@ export const listenAll = async (
   }
 }
 
-const listenOnce = async (
-  create: () => Server,
+const listenOnce = async <S extends Server>(
+  create: () => S,
   hosts: readonly string[],
   port: number,
-): Promise<Server[]> => {
-  const servers: Server[] = []
+): Promise<S[]> => {
+  const servers: S[] = []
   let chosen = port
   let missing: unknown
   try {

@@ -14,7 +14,7 @@ export interface Sending {
 }
 
 /** Answers that never have content, whatever their fields say (RFC 9110 §6.4.1). */
-const hasContent = (method: string | undefined, status: number): boolean =>
+export const hasContent = (method: string | undefined, status: number): boolean =>
   method !== 'HEAD' && status !== 204 && status !== 304
 
 /** Writes an answer. Throws before the first byte where a status or a field cannot be written at all. */

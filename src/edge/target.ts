@@ -17,8 +17,11 @@ export interface RequestTarget {
 /** RFC 9110 §7.2: uri-host [ ":" port ]. */
 const HOST = /^(?:[\w.~!$&'()*+,;=%-]+|\[[\da-fA-F:.]+\])(?::\d{0,5})?$/
 
+/** What of a request says where it is addressed to. */
+export type Addressed = Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders' | 'httpVersionMinor'>
+
 /** Reads target and Host of a request, and whether it is one that can be forwarded. */
-export const requestTarget = (message: IncomingMessage): RequestTarget => {
+export const requestTarget = (message: Addressed): RequestTarget => {
   const { rawHeaders } = message
   const url = message.url!
   let host: string | undefined

@@ -97,7 +97,7 @@ for (const [name, request, status, says] of [
 }
 
 for (const [name, bytes] of [
-  ['another protocol', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['another protocol', 'SSH-2.0-OpenSSH_9.6\r\n'],
   ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n'],
   [
     'a length and chunks',

@@ -35,6 +35,7 @@ const allowed: Record<string, readonly string[]> = {
     'admin',
     'edge/open-files.ts',
     'server.ts',
+    'edge/local-ca.ts',
     'options.ts',
   ],
   'cli/values.ts': ['core'],
