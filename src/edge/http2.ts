@@ -110,7 +110,7 @@ export const http2Edge = (options: Http2Options): Http2Edge => {
     const refusal = refusalOf(method, head.twoHosts)
     const target =
       refusal === undefined
-        ? requestTarget({ method, url: path, rawHeaders, httpVersionMinor: 1 })
+        ? requestTarget({ method, url: path, rawHeaders, httpVersionMajor: 1, httpVersionMinor: 1 })
         : { url: path, host: '', refusal }
     const message = { method, httpVersion: '2', rawHeaders, socket }
     const conversation = new Http2Conversation(

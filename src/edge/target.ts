@@ -18,7 +18,10 @@ export interface RequestTarget {
 const HOST = /^(?:[\w.~!$&'()*+,;=%-]+|\[[\da-fA-F:.]+\])(?::\d{0,5})?$/
 
 /** What of a request says where it is addressed to. */
-export type Addressed = Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders' | 'httpVersionMinor'>
+export type Addressed = Pick<
+  IncomingMessage,
+  'method' | 'url' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor'
+>
 
 /** Reads target and Host of a request, and whether it is one that can be forwarded. */
 export const requestTarget = (message: Addressed): RequestTarget => {
