@@ -103,7 +103,7 @@ describe('in the real shells', () => {
       const shown = execFileSync('zsh', ['-f', '-c', typing, 'zsh', home, file, words.join(' ')], {
         encoding: 'utf8',
         env: { ...process.env, HOME: home, ZDOTDIR: home, TERM: 'dumb' },
-        timeout: 20_000,
+        timeout: 120_000,
       })
       return shown.split(/[\s\r]+/)
     })

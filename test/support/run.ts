@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** What tests need beyond npm, and the Debian package that has it. */
@@ -62,9 +62,15 @@ const wanted = process.argv.slice(2)
 const files = testFiles(root).filter(
   (file) => wanted.length === 0 || wanted.some((part) => file.includes(part)),
 )
+// Not with node_modules/.bin, which `npm test` puts in front: a development dependency has an npm of its own there that
+// is years old.
+const path = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((folder) => !folder.endsWith(join('node_modules', '.bin')))
+  .join(delimiter)
 const { status, signal } = spawnSync(
   process.execPath,
   ['--test', `--test-concurrency=${Math.max(2, cpus().length)}`, '--test-reporter=spec', ...files],
-  { stdio: 'inherit' },
+  { stdio: 'inherit', env: { ...process.env, PATH: path } },
 )
 process.exit(status ?? (signal === null ? 1 : 1))

@@ -28,7 +28,6 @@ const nothingOfIt: ReadonlyArray<readonly [string, string, number | readonly num
   ['a version that is none', 'GET /first HTTP/1.1x\r\nHost: a\r\n\r\n', 400],
   ['an empty method', ' /first HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['a method with a colon', 'GE:T /first HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [400, 405, 505]],
   ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
   ['an SSH greeting', 'SSH-2.0-OpenSSH_9.6\r\n', 400],
   ['NUL alone', '\0\0\0\0\r\n\r\n', 400],
