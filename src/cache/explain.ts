@@ -6,6 +6,7 @@
 import type { Clock } from '../core/clock.ts'
 import { type Reason, reasons, type StorageReason, storageReasons } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
+import { differingField } from '../http/vary.ts'
 import { reuseRequest } from './asked.ts'
 import { holds } from './deliver.ts'
 import {
@@ -17,10 +18,11 @@ import {
   storedFacts,
   verdictOf,
 } from './explanation.ts'
-import { type RequestMarks, requestMarks } from './key.ts'
+import { bypassingField, type RequestMarks, requestMarks } from './key.ts'
 import { nearestTo } from './nearest.ts'
 import { lookupRemedies, storageRemedies } from './remedies.ts'
 import { decide, type Step } from './reuse.ts'
+import { selected } from './selecting.ts'
 import type { Shelf } from './shelf.ts'
 import { Index, StoreError, Tombstone } from './store/store.ts'
 
@@ -94,7 +96,7 @@ const classify = (request: ExplainedRequest, marks: RequestMarks, steps: Step[])
     rule: 'no field makes it another request',
     section: 'local',
     passed: marks.bypass === undefined,
-    because: marks.bypass ?? 'none does',
+    because: bypassingField(request.headers) ?? 'none does',
   })
   return marks.bypass
 }
@@ -112,7 +114,11 @@ const consult = async (
   const headers = tools.selecting(request.headers)
   const slot = (await shelf.store.peek(base.key))?.slot
   const variants = slot instanceof Index ? slot.variants : []
-  const shownVariants = variants.map((variant) => showVariant(tools.concealed, variant, headers, now))
+  const { those } = selected(variants, headers)
+  const shownVariants = variants.map((variant) => {
+    const difference = those.includes(variant) ? undefined : differingField(variant.selection, headers)?.name
+    return showVariant(tools.concealed, variant, difference, now)
+  })
   const found = await shelf.find(base.key, headers)
   const exists = slot !== undefined && !(slot instanceof Tombstone)
   base.steps.push({
@@ -179,6 +185,9 @@ const consult = async (
   }
 }
 
+const FIRST =
+  'Nothing: the first request for a URI is forwarded. Its answer serves the next one where it may be stored.'
+
 const whyNothing = async (
   tools: ExplainTools,
   key: string,
@@ -187,13 +196,14 @@ const whyNothing = async (
   now: number,
   wish: string,
 ) => {
-  const nearest = reason === 'vary-miss' ? undefined : await nearestTo(tools.shelf, key)
+  // Of one that was here it is known why it is not.
+  const nearest = reason === 'uri-miss' ? await nearestTo(tools.shelf, key) : undefined
   const last = tools.history(key).find(({ storage }) => storage !== undefined && storage !== 'stored')
   const not = last?.storage as StorageReason | undefined
   const because = detail === undefined ? reasons[reason] : `${reasons[reason]}: ${detail}`
   const facts = nearest === undefined ? {} : { nearest }
   if (reason !== 'uri-miss' || not === undefined || last === undefined) {
-    const help = nearest?.remedy ?? lookupRemedies[reason]
+    const help = nearest?.remedy ?? lookupRemedies[reason] ?? (reason === 'uri-miss' ? FIRST : undefined)
     return {
       ...facts,
       sentence: `Forwarded: ${because}.${wish}`,

@@ -1,8 +1,8 @@
 /** What there is to say of a request and the cache, and its words. */
 import { type Reason, reasons, type StorageReason } from '../core/reasons.ts'
-import type { Fields } from '../core/types.ts'
 import { deltaSeconds } from '../http/cache-control.ts'
-import { differingField, type Selection } from '../http/vary.ts'
+import { hasField } from '../http/fields.ts'
+import type { Selection } from '../http/vary.ts'
 import type { Entry } from './entry.ts'
 import { ageTerms, lifetime } from './freshness.ts'
 import { lookupRemedies } from './remedies.ts'
@@ -45,6 +45,8 @@ export interface Explanation {
     readonly storedAt: number
     readonly hits: number
     readonly forcedOver?: string
+    /** Each client that gets it gets its cookie. */
+    readonly setsCookie?: boolean
   }
   readonly lastNotStored?: {
     readonly reason: StorageReason
@@ -97,23 +99,23 @@ export const remedy = (reason: Reason): { remedy?: string } => {
   return text === undefined ? {} : { remedy: text }
 }
 
-/** A stored variant beside what the request asks for. */
+/** A stored variant, and the field in which the request differs from it; undefined when it matches. */
 export const showVariant = (
   concealed: (name: string) => boolean,
   variant: { selection: Selection; bytes: number; receivedAt: number },
-  headers: Fields,
+  differsIn: string | undefined,
   now: number,
 ): ExplainedVariant => {
   const selects: Array<{ name: string; value: string | null }> = []
   for (let i = 0; i < variant.selection.length; i += 2) {
     const name = variant.selection[i]!
-    selects.push({ name, value: concealed(name) ? '***' : (variant.selection[i + 1] ?? null) })
+    const value = variant.selection[i + 1] ?? null
+    selects.push({ name, value: value !== null && concealed(name) ? '***' : value })
   }
-  const difference = differingField(variant.selection, headers)
   return {
     selects,
-    matches: difference === undefined,
-    ...(difference === undefined ? {} : { differsIn: difference.name }),
+    matches: differsIn === undefined,
+    ...(differsIn === undefined ? {} : { differsIn }),
     bytes: variant.bytes,
     ageSeconds: Math.max(0, (now - variant.receivedAt) / 1000),
   }
@@ -147,6 +149,7 @@ export const storedFacts = (entry: Entry) => ({
     bytes: entry.body.length,
     storedAt: entry.parts.receivedAt,
     hits: entry.hits,
+    ...(hasField(entry.fields, 'set-cookie') ? { setsCookie: true } : {}),
     ...(entry.parts.ruled?.over === undefined ? {} : { forcedOver: entry.parts.ruled.over }),
   },
 })

@@ -244,7 +244,10 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const over = overridden(asked, entry)
     const kept =
       over === undefined ? entry : new Entry({ ...entry.parts, ruled: { ...entry.parts.ruled!, over } })
-    if (over !== undefined) facts.detail = [facts.detail, `forced over ${over}`].filter(Boolean).join(', ')
+    // RFC 9111 §7.3: all who get it get its cookie, which whoever reads the log should know.
+    const cookie = hasField(kept.fields, 'set-cookie') ? 'stores Set-Cookie' : undefined
+    const said = [over === undefined ? undefined : `forced over ${over}`, cookie].filter(Boolean)
+    if (said.length > 0) facts.detail = [facts.detail, ...said].filter(Boolean).join(', ')
     facts.storage = 'stored'
     facts.storeAt = times.receivedAt
     return {

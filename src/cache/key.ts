@@ -37,11 +37,23 @@ const overriding: ReadonlySet<string> = new Set([
   'x-method-override',
   'x-original-url',
   'x-rewrite-url',
+  'x-original-uri',
   'x-original-host',
   'x-host',
+  'x-http-host-override',
+  'x-script-name',
+  'x-url-scheme',
+  'front-end-https',
+  'x-envoy-original-path',
 ])
 /** Preconditions for the upstream's own state (RFC 9110 §13.1): a cache has nothing to say to them. */
 const preconditions: ReadonlySet<string> = new Set(['if-match', 'if-unmodified-since'])
+
+/** The name of the field that makes a request pass for another one, or a precondition; undefined where none does. */
+export const bypassingField = (headers: Fields): string | undefined =>
+  headers.find((name, i) => i % 2 === 0 && bypasses(name.toLowerCase()))
+
+const bypasses = (name: string): boolean => overriding.has(name) || preconditions.has(name)
 
 /** What the cache needs to know of a request's fields, read in one pass. */
 export interface RequestMarks {
@@ -94,7 +106,7 @@ export const requestMarks = (headers: Fields): RequestMarks => {
         marks.pragma = marks.pragma === undefined ? value : `${marks.pragma}, ${value}`
         break
       default:
-        if (overriding.has(name) || preconditions.has(name)) marks.bypass = 'rule-bypass'
+        if (bypasses(name)) marks.bypass = 'rule-bypass'
     }
   }
   return marks

@@ -70,6 +70,11 @@ export const explanationText = (given: Explanation, color: ColorLevel): string =
     row('status', String(given.stored.status))
     row('size', formatSize(given.stored.bytes))
     row('served', `${given.stored.hits} ${given.stored.hits === 1 ? 'time' : 'times'}`)
+    if (given.stored.setsCookie === true)
+      row(
+        'cookie',
+        'Set-Cookie is stored with it: all who get it get that cookie (--no-cache-cookies refuses that)',
+      )
     if (given.stored.forcedOver !== undefined) row('forced', `over ${given.stored.forcedOver}`)
   }
   if (given.remedy !== undefined) {

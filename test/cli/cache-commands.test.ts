@@ -34,6 +34,16 @@ test('explain says why, for five different misses and a hit, and what would have
   assert.match(utm, /nearest +http:\/\/localhost:\d+\/api\/echo\?echo=a\n/)
   assert.match(utm, /--cache-key -query:utm_source would make it a hit/)
 
+  // 1b: the first request there is
+  assert.match(
+    await explain('/nowhere/else'),
+    /What would have made it a hit\n {2}Nothing: the first request for a URI is forwarded/,
+  )
+  assert.match(
+    await explain('/api/echo?echo=a', '-H', 'X-Original-URL: /admin'),
+    /✗ no field makes it another request \(local\): X-Original-URL\n/,
+  )
+
   // 2: another variant
   await get(`${proxy.url}/api/vary`, { headers: { 'accept-language': 'en' } })
   const variant = await explain('/api/vary', '-H', 'Accept-Language: pl')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { cacheKey } from '../../src/cache/key.ts'
+import { bypassingField, cacheKey, requestMarks } from '../../src/cache/key.ts'
 import { keyRules } from '../../src/cache/key-rules.ts'
 import { parseKeyRules } from '../../src/cli/values.ts'
 
@@ -9,6 +9,37 @@ test('the key is scheme and authority as addressed, and path and query byte for 
     cacheKey('http', 'LocalHost:80', '//a/../b%2F;x?y={}|'),
     'http://localhost:80//a/../b%2F;x?y={}|',
   )
+})
+
+describe('what is not in the key and makes another request of it keeps the request out of the cache', () => {
+  for (const name of [
+    'X-HTTP-Method-Override',
+    'x-http-method',
+    'X-Method-Override',
+    'X-Original-URL',
+    'X-Original-URI',
+    'X-Original-Host',
+    'X-Rewrite-URL',
+    'X-Host',
+    'X-HTTP-Host-Override',
+    'X-Script-Name',
+    'X-URL-Scheme',
+    'Front-End-HTTPS',
+    'X-Envoy-Original-Path',
+    'If-Match',
+    'If-Unmodified-Since',
+  ]) {
+    test(name, () => {
+      const fields = ['Accept', '*/*', name, 'x']
+      assert.equal(requestMarks(fields).bypass, 'rule-bypass')
+      assert.equal(bypassingField(fields), name)
+    })
+  }
+  test('and nothing else does', () => {
+    const fields = ['X-Foo', 'If-Match', 'Accept', 'X-Host', 'Cookie', 'a=b', 'User-Agent', 'x']
+    assert.equal(requestMarks(fields).bypass, undefined)
+    assert.equal(bypassingField(fields), undefined)
+  })
 })
 
 describe('--cache-key', () => {
