@@ -40,5 +40,5 @@ export const notPassed: Readonly<Record<string, string>> = {
   'partial-store-partial-reuse-partial-absent': malformedPart,
   'partial-store-partial-reuse-partial-suffix': malformedPart,
   'partial-store-partial-complete':
-    'It wants the rest of a stored part to be asked for although the part has no strong validator: RFC 9111 §3.4 forbids to combine such parts, so we ask for the whole.',
+    'It wants the rest of a stored part to be asked for although the part has no strong validator (and is another part than was asked for): RFC 9111 §3.4 forbids to combine such parts, so that the upstream would be asked twice for nothing. We ask for the whole.',
 }

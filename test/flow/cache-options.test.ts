@@ -30,6 +30,22 @@ test('--cache-key -header:user-agent heals a Vary that shatters the cache', asyn
   assert.equal(upstream.requests.length, 2)
 })
 
+test('a response in the language that is wanted most is one for all, unless --cache-key +header:accept-language', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => {
+    res.writeHead(200, { ...fresh, vary: 'Accept-Language', 'content-language': 'de' }).end('hallo')
+  })
+  const ask = async (url: string): Promise<string[]> => {
+    const seen: string[] = []
+    for (const list of ['en, de', 'fr;q=0.5, de', 'de, en;q=0.1', 'fr, de;q=0.5'])
+      seen.push(String((await get(url, { headers: { 'accept-language': list } })).headers['cache-status']))
+    return seen.map((said) => (/; hit/.test(said) ? 'hit' : 'miss'))
+  }
+  const plain = await startProxy(t, { target: upstream.url })
+  assert.deepEqual(await ask(plain.url), ['miss', 'hit', 'hit', 'miss'])
+  const apart = await startProxy(t, { target: upstream.url, 'cache-key': '+header:accept-language' })
+  assert.deepEqual(await ask(apart.url), ['miss', 'miss', 'miss', 'miss'])
+})
+
 test('--cache-mode force stores what the backend forbids, and says over what on each such answer', async (t) => {
   const upstream = await startUpstream(
     t,
