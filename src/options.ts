@@ -719,8 +719,15 @@ export const options = {
   har: optional<string>({
     flags: '--har <file>',
     group: 'CI mode',
-    help: 'write all requests as HAR 1.2, secrets hidden, without bodies',
+    help: 'write all requests as HAR 1.2, secrets hidden',
     parse: given,
+  }),
+  'har-bodies': one({
+    flags: '--har-bodies <size>',
+    group: 'CI mode',
+    help: 'how much of each body --har keeps; 0 for none',
+    default: '64kb',
+    parse: parseSize,
   }),
 } as const satisfies Record<string, OptionSpec<unknown>>
 

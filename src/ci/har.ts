@@ -1,19 +1,23 @@
 /**
- * The traffic as HAR 1.2, written while it goes by so that memory stays bounded. Secrets are hidden; bodies are not
- * kept (nothing here sees them), and each entry says so.
+ * The traffic as HAR 1.2, written while it goes by so that memory stays bounded. Secrets are hidden, bodies cut at a
+ * bound, and where one is cut or not kept its entry says so.
  */
 
 import { createWriteStream } from 'node:fs'
 import { STATUS_CODES } from 'node:http'
 import type { Exchange } from '../core/exchange.ts'
-import type { Observer } from '../core/types.ts'
+import type { Observer, Stage } from '../core/types.ts'
 import { shownJson } from '../observe/escape.ts'
 import type { Redactor } from '../observe/redact.ts'
 import { lineSink } from '../observe/sink.ts'
+import { type Bodies, keepBodies } from './har-bodies.ts'
+import { type HarText, harText } from './har-text.ts'
 
 /** A HAR file that is being written. */
 export interface HarFile {
   readonly observer: Observer
+  /** Sees the bodies. */
+  readonly stage: Stage
   /** Completes the file. Resolves with the sentence to say when something is missing from it. */
   close(): Promise<string | undefined>
 }
@@ -25,8 +29,14 @@ const CLOSE_MS = 10_000
 /** Starts the file; whatever stood there is gone. */
 export const harFile = (
   path: string,
-  { redact, version, origin }: { redact: Redactor; version: string; origin: () => string },
+  {
+    redact,
+    version,
+    origin,
+    maxBodyBytes,
+  }: { redact: Redactor; version: string; origin: () => string; maxBodyBytes: number },
 ): HarFile => {
+  const bodies = keepBodies(maxBodyBytes)
   const stream = createWriteStream(path)
   let failure: Error | undefined
   stream.on('error', (error) => {
@@ -35,13 +45,15 @@ export const harFile = (
   const sink = lineSink(stream, { maxBytes: MAX_WAITING, notice: () => '' })
   const creator = { name: 'revproxy', version }
   sink.write(
-    `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":"Bodies are not kept; secrets are hidden.","entries":[`,
+    `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":"Secrets are hidden.","entries":[`,
   )
   let entries = 0
+  const how = { redact, bodies, maxBodyBytes }
   return {
+    stage: bodies.stage,
     observer: {
       ended(exchange) {
-        sink.write(`${entries++ === 0 ? '' : ','}\n${shownJson(harEntry(exchange, redact, origin()))}`)
+        sink.write(`${entries++ === 0 ? '' : ','}\n${shownJson(harEntry(exchange, origin(), how))}`)
       },
     },
     async close() {
@@ -62,7 +74,11 @@ export const harFile = (
 }
 
 /** One exchange as an entry (http://www.softwareishard.com/blog/har-12-spec/#entries). */
-export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin: string): object => {
+export const harEntry = (
+  exchange: Readonly<Exchange>,
+  origin: string,
+  { redact, bodies, maxBodyBytes }: { redact: Redactor; bodies: Bodies; maxBodyBytes: number },
+): object => {
   const { ended, upstream, cache, startedAt, method, requestBytes } = exchange
   const shown = redact.url(exchange.url)
   // A client may ask for anything (`//`, `*`, `host:443`); what is no URL then stands as it came.
@@ -72,6 +88,15 @@ export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin:
   const response = redact.fields(exchange.responseHeaders ?? [])
   const field = (fields: ReadonlyArray<[string, string]>, name: string): string =>
     fields.find(([each]) => each.toLowerCase() === name)?.[1] ?? ''
+  const kept = bodies.of(exchange)
+  const bodyText = (body: typeof kept.request, fields: ReadonlyArray<[string, string]>): HarText =>
+    harText(body, {
+      type: field(fields, 'content-type'),
+      coding: field(fields, 'content-encoding'),
+      maxBytes: maxBodyBytes,
+      redact,
+    })
+  const { size, ...content } = bodyText(kept.response, response)
   const end = ended?.at ?? startedAt
   const version = `HTTP/${exchange.httpVersion}`
   const status = ended?.status ?? 0
@@ -87,7 +112,7 @@ export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin:
       queryString: [...(url?.searchParams ?? [])].map(([name, value]) => ({ name, value })),
       ...(requestBytes === 0
         ? {}
-        : { postData: { mimeType: field(request, 'content-type'), text: '', comment: 'not kept' } }),
+        : { postData: posted(field(request, 'content-type'), bodyText(kept.request, request)) }),
       headersSize: -1,
       bodySize: requestBytes,
     },
@@ -98,9 +123,9 @@ export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin:
       cookies: cookies(response, 'set-cookie'),
       headers: pairs(response),
       content: {
-        size: ended?.bytes ?? 0,
+        size: size ?? ended?.bytes ?? 0,
         mimeType: field(response, 'content-type') || 'x-unknown',
-        comment: 'the body is not kept',
+        ...content,
       },
       redirectURL: field(response, 'location'),
       headersSize: -1,
@@ -115,6 +140,12 @@ export const harEntry = (exchange: Readonly<Exchange>, redact: Redactor, origin:
     ...(exchange.trace === undefined ? {} : { _traceId: exchange.trace.traceId }),
   }
 }
+
+/** HAR has no encoding for what is sent. */
+const posted = (mimeType: string, { text = '', encoding, comment }: HarText): object =>
+  encoding === undefined
+    ? { mimeType, text, ...(comment === undefined ? {} : { comment }) }
+    : { mimeType, text: '', comment: 'the body is no text' }
 
 /** Where the time went; the parts add up to the whole. */
 const timings = ({ startedAt, headAt, upstream, queuedMs = 0 }: Readonly<Exchange>, end: number): object => {

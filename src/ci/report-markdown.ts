@@ -49,7 +49,7 @@ export const reportMarkdown = (report: Report): string => {
     )
     parts.push(
       [
-        '| route | requests | hits | p50 | p95 | p99 | max | errors |',
+        '| route | requests | hits | p50 | p95 | p99 | max | failed |',
         '|---|--:|--:|--:|--:|--:|--:|--:|',
         ...rows,
       ].join('\n'),
@@ -71,9 +71,9 @@ export const reportMarkdown = (report: Report): string => {
   return `${parts.join('\n\n')}\n`
 }
 
-const row = ({ route, requests, hitRatio, p50Ms, p95Ms, p99Ms, maxMs, errors }: RouteRow): string => {
+const row = ({ route, requests, hitRatio, p50Ms, p95Ms, p99Ms, maxMs, failed }: RouteRow): string => {
   const times = [p50Ms, p95Ms, p99Ms, maxMs].map((value) => (value === null ? '–' : formatDuration(value)))
-  return `| ${code(route)} | ${requests} | ${percent(hitRatio)} | ${times.join(' | ')} | ${errors} |`
+  return `| ${code(route)} | ${requests} | ${percent(hitRatio)} | ${times.join(' | ')} | ${failed} |`
 }
 
 /** A text within a line or a cell of a table: what would be markup stands for itself. */

@@ -39,10 +39,10 @@ const routesText = ({ all, routes }: Report, columns: number, paint: Palette): s
   const room = Math.min(widest, columns - NUMBERS - 2)
   const line = (name: string, cells: readonly string[]): string => {
     const [requests = '', hits = '', ...rest] = cells
-    const errors = rest.pop() ?? ''
-    return `  ${cutMiddle(name, room).padEnd(room)}${requests.padStart(8)}${hits.padStart(6)}${rest.map((cell) => cell.padStart(8)).join('')}${errors.padStart(7)}`
+    const failed = rest.pop() ?? ''
+    return `  ${cutMiddle(name, room).padEnd(room)}${requests.padStart(8)}${hits.padStart(6)}${rest.map((cell) => cell.padStart(8)).join('')}${failed.padStart(7)}`
   }
-  const row = ({ route, requests, hitRatio, p50Ms, p95Ms, p99Ms, maxMs, errors }: RouteRow): string => {
+  const row = ({ route, requests, hitRatio, p50Ms, p95Ms, p99Ms, maxMs, failed }: RouteRow): string => {
     const text = line(escapeControl(route), [
       String(requests),
       percent(hitRatio),
@@ -50,11 +50,11 @@ const routesText = ({ all, routes }: Report, columns: number, paint: Palette): s
       ms(p95Ms),
       ms(p99Ms),
       ms(maxMs),
-      String(errors),
+      String(failed),
     ])
-    return errors === 0 ? text : text.slice(0, -7) + paint.failure(text.slice(-7))
+    return failed === 0 ? text : text.slice(0, -7) + paint.failure(text.slice(-7))
   }
-  const lines = [paint.quiet(line('route', ['requests', 'hits', 'p50', 'p95', 'p99', 'max', 'errors']))]
+  const lines = [paint.quiet(line('route', ['requests', 'hits', 'p50', 'p95', 'p99', 'max', 'failed']))]
   lines.push(...shown.map(row))
   if (routes.length > 1)
     lines.push(row({ ...all, route: routes.length > ROUTES ? `all ${routes.length} routes` : 'all' }))

@@ -36,7 +36,7 @@ export interface RouteRow {
   readonly p99Ms: number | null
   readonly maxMs: number | null
   /** Answers with a 5xx status, and requests that ended without one. */
-  readonly errors: number
+  readonly failed: number
 }
 
 /** One failed expectation's offender, to be tried again by hand. */
@@ -93,7 +93,7 @@ export const routeRow = (route: string, tally: Tally): RouteRow => ({
   p99Ms: hundredths(tally.value('p99')),
   maxMs: hundredths(tally.value('max')),
   // An error has a status of its own, 502 or 504 mostly; whoever got none counts too.
-  errors: Math.max(tally.value('5xx') ?? 0, tally.value('errors') ?? 0),
+  failed: Math.max(tally.value('5xx') ?? 0, tally.value('errors') ?? 0),
 })
 
 /** The parts of a report that come from the ledger. */

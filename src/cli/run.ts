@@ -162,6 +162,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
     proxy = await startProxy(options, {
       version,
       clock,
+      stages: ci?.stages,
       observers: [...(log === undefined ? [] : [log]), totals.observer, ...(ci?.observers ?? [])],
       linesDropped: out.dropped,
       route,

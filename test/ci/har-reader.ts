@@ -14,8 +14,18 @@ export interface HarEntry {
     readonly headers: readonly Pair[]
     readonly queryString: readonly Pair[]
     readonly bodySize: number
+    readonly postData?: { readonly mimeType: string; readonly text: string; readonly comment?: string }
   }
-  readonly response: { readonly status: number; readonly content: { readonly size: number } }
+  readonly response: {
+    readonly status: number
+    readonly bodySize: number
+    readonly content: {
+      readonly size: number
+      readonly text?: string
+      readonly encoding?: string
+      readonly comment?: string
+    }
+  }
   readonly _cache?: string
 }
 
@@ -60,8 +70,15 @@ export const checkHar = (document: unknown): HarEntry[] => {
     log: { version: string; entries: Array<HarEntry & { time: number; timings: Record<string, number> }> }
   }
   assert.equal(log.version, '1.2')
-  for (const { request, time, timings } of log.entries) {
+  for (const { request, response, time, timings } of log.entries) {
     new URL(request.url)
+    const { content } = response
+    if (content.text !== undefined) {
+      assert.equal(typeof content.text, 'string')
+      assert.ok(content.encoding === undefined || content.encoding === 'base64')
+    }
+    if (request.postData !== undefined)
+      check(request.postData, { mimeType: 'string', text: 'string' }, 'postData')
     // The parts that apply add up to the whole (§timings); -1 says that one does not.
     const sum = ['blocked', 'dns', 'connect', 'send', 'wait', 'receive'].reduce(
       (total, part) => total + Math.max(0, timings[part] ?? -1),

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { curlCommand, shellQuoted } from '../../src/ci/curl.ts'
 import { annotations } from '../../src/ci/github.ts'
 import { harEntry } from '../../src/ci/har.ts'
+import { keepBodies } from '../../src/ci/har-bodies.ts'
 import { junitXml } from '../../src/ci/junit.ts'
 import { lineSplitter, shownLine } from '../../src/ci/lines.ts'
 import { type Happened, outcomeOf } from '../../src/ci/outcome.ts'
@@ -107,17 +108,17 @@ const asked = (url: string, more: Partial<ConstructorParameters<typeof Exchange>
   })
 
 test('whatever a client asks for becomes an entry of a HAR', () => {
-  const hidden = redactor({ names: [], enabled: true })
+  const how = { redact: redactor({ names: [], enabled: true }), bodies: keepBodies(0), maxBodyBytes: 0 }
   for (const url of ['//', '*', 'example.com:443', '/%zz?%', 'http://[', '/a b?x=1&x=2', '/\u0000']) {
-    const entry = harEntry(asked(url), hidden, 'http://localhost:1') as { request: { url: string } }
+    const entry = harEntry(asked(url), 'http://localhost:1', how) as { request: { url: string } }
     assert.equal(typeof entry.request.url, 'string', url)
   }
-  const entry = harEntry(asked('/a?token=1&b=2'), hidden, 'http://localhost:1') as HarEntry
+  const entry = harEntry(asked('/a?token=1&b=2'), 'http://localhost:1', how) as HarEntry
   assert.equal(entry.request.url, 'http://localhost:1/a?token=***&b=2')
 })
 
 const report = (text: string): Report => {
-  const row = { route: text, requests: 1, hitRatio: null, p50Ms: 1, p95Ms: 1, p99Ms: 1, maxMs: 1, errors: 0 }
+  const row = { route: text, requests: 1, hitRatio: null, p50Ms: 1, p95Ms: 1, p99Ms: 1, maxMs: 1, failed: 0 }
   return {
     version: '0',
     startedAt: new Date(0),

@@ -51,7 +51,7 @@ test('the text fits a screen: totals, routes, costly misses with what would help
     lines.every((line) => line.length <= 110),
     report,
   )
-  assert.match(report, /route +requests +hits +p50 +p95 +p99 +max +errors/)
+  assert.match(report, /route +requests +hits +p50 +p95 +p99 +max +failed/)
   assert.match(report, /\/cached +2 +50% .* 0\n/)
   assert.match(report, /\/plain\/:id +2 +0% .* 0\n/)
   assert.match(report, /\/broken +1 .* 1\n/)
@@ -169,7 +169,7 @@ test('JUnit XML is read by another reader: valid, a case for the command and eac
   )
 })
 
-test('HAR is read by another reader: every request, nothing secret, no bodies', async (t) => {
+test('HAR is read by another reader: every request, nothing secret', async (t) => {
   const { read } = await everything(t)
   const text = read('traffic.har')
   assert.doesNotMatch(text, /topsecret/)
@@ -192,7 +192,10 @@ test('HAR is read by another reader: every request, nothing secret, no bodies', 
     { name: 'token', value: '***' },
   ])
   assert.equal(post!.request.bodySize, 5)
+  assert.equal(post!.request.postData!.text, 'hello')
   assert.equal(post!.response.content.size, 4)
+  assert.equal(post!.response.content.text, 'body')
+  assert.equal(hit!.response.content.text, 'body')
   assert.ok(post!.request.headers.some(({ name, value }) => name === 'authorization' && value === '***'))
 })
 

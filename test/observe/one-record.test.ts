@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { harEntry } from '../../src/ci/har.ts'
+import { keepBodies } from '../../src/ci/har-bodies.ts'
 import type { Metric } from '../../src/ci/metrics.ts'
 import { measure, Tally } from '../../src/ci/tally.ts'
 import { Exchange } from '../../src/core/exchange.ts'
@@ -388,7 +389,11 @@ for (const { name, facts, want } of cases) {
     ]
     for (const [metric, value] of expected) assert.equal(judged.value(metric), value, `--expect ${metric}`)
 
-    const har = harEntry(exchange, redact, 'http://localhost') as Har
+    const har = harEntry(exchange, 'http://localhost', {
+      redact,
+      bodies: keepBodies(0),
+      maxBodyBytes: 0,
+    }) as Har
     assert.equal(har.time, want.ms)
     assert.equal(har.request.url, 'http://localhost/api/echo?token=***')
     assert.equal(har.request.bodySize, want.requestBytes ?? 0)

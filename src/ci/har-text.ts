@@ -1,0 +1,64 @@
+/** A body as the text of a HAR: decoded where that is safe, with secrets hidden, or nothing. */
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
+import type { Redactor } from '../observe/redact.ts'
+import type { Kept } from './har-bodies.ts'
+
+/** What stands in a HAR (http://www.softwareishard.com/blog/har-12-spec/#content). */
+export interface HarText {
+  readonly text?: string
+  readonly encoding?: 'base64'
+  readonly comment?: string
+  /** Of the decoded body, where it was decoded. */
+  readonly size?: number
+}
+
+const TEXTUAL =
+  /^(?:text\/|application\/(?:.*\+)?(?:json|xml|javascript|graphql|x-www-form-urlencoded|x-ndjson))/i
+const decoders: Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Buffer> = {
+  gzip: gunzipSync,
+  'x-gzip': gunzipSync,
+  deflate: inflateSync,
+  br: brotliDecompressSync,
+}
+
+/** The text of what was kept. Never throws; `maxBytes` also bounds what is decompressed. */
+export const harText = (
+  kept: Kept | undefined,
+  { type, coding, maxBytes, redact }: { type: string; coding: string; maxBytes: number; redact: Redactor },
+): HarText => {
+  if (kept === undefined || maxBytes === 0) return { comment: 'the body is not kept' }
+  const encoded = coding !== '' && coding.toLowerCase() !== 'identity'
+  // Parts of forms have no shape in which secrets could be told; half of what is compressed cannot be read.
+  if (/^multipart\//i.test(type)) return { comment: 'multipart bodies are not kept' }
+  const bytes = encoded ? decoded(kept, coding, maxBytes) : kept.bytes
+  if (bytes === undefined) return { comment: `the body is ${coding}, and larger than what is kept` }
+  const cut = kept.whole ? {} : { comment: `the first ${bytes.length} bytes` }
+  const size = encoded ? { size: bytes.length } : {}
+  if (TEXTUAL.test(type) || (type === '' && !bytes.includes(0)))
+    return { text: withoutSecrets(bytes.toString(), type, redact), ...cut, ...size }
+  return { text: bytes.toString('base64'), encoding: 'base64', ...cut, ...size }
+}
+
+const decoded = ({ bytes, whole }: Kept, coding: string, maxOutputLength: number): Buffer | undefined => {
+  if (!whole) return undefined
+  if (bytes.length === 0) return bytes
+  try {
+    return decoders[coding.toLowerCase()]?.(bytes, { maxOutputLength })
+  } catch {
+    // Larger than what is kept, or not what it says it is.
+    return undefined
+  }
+}
+
+// A name and what it is given: as JSON writes it (the string may be cut off), and as XML does.
+const MEMBER = /"((?:[^"\\]|\\.){1,200})"(\s*:\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|-?\d[\w.+-]*)/g
+const ELEMENT = /<([\w:.-]{1,200})((?:\s[^<>]{0,500})?)>[^<]+/g
+
+const withoutSecrets = (text: string, type: string, redact: Redactor): string => {
+  const secret = (name: string): boolean => redact.value(name, '1') !== '1'
+  if (/x-www-form-urlencoded/i.test(type)) return redact.url(`?${text}`).slice(1)
+  return redact
+    .url(text)
+    .replace(MEMBER, (all, name: string, colon: string) => (secret(name) ? `"${name}"${colon}"***"` : all))
+    .replace(ELEMENT, (all, name: string, rest: string) => (secret(name) ? `<${name}${rest}>***` : all))
+}
