@@ -46,11 +46,11 @@ export const runs = (pid: number): boolean => {
   }
 }
 
-/** Waits until the condition holds; rejects after 10 s. */
+/** Waits until the condition holds; rejects after 30 s. */
 export const until = async (condition: () => boolean, what: string): Promise<void> => {
-  const end = Date.now() + 10_000
+  const end = Date.now() + 30_000
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
+    if (Date.now() > end) throw new Error(`not within 30 s: ${what}`)
     await sleep(10)
   }
 }

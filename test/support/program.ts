@@ -24,7 +24,7 @@ export interface Program {
   readonly adminUrl: string | undefined
   kill(signal: NodeJS.Signals): void
   readonly ended: Promise<Ended>
-  /** Resolves once the output holds the text; rejects after 10 s. */
+  /** Resolves once the output holds the text; rejects after 30 s. */
   until(text: string | RegExp): Promise<void>
 }
 
@@ -86,8 +86,8 @@ const launch = (
         resolve()
       }
       const timer = setTimeout(
-        () => reject(new Error(`no ${text} within 10 s in:\n${stdout}\n${stderr}`)),
-        10_000,
+        () => reject(new Error(`no ${text} within 30 s in:\n${stdout}\n${stderr}`)),
+        30_000,
       )
       ended.then(() => reject(new Error(`ended without ${text}:\n${stdout}\n${stderr}`)))
       listeners.add(check)
