@@ -141,7 +141,8 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const startedAt = clock.now()
   const exchanges = new Exchanges({
     observers: [
-      measured.observer,
+      // Where nobody can ask for them, nothing is counted.
+      ...(options.metrics === undefined && options.admin === undefined ? [] : [measured.observer]),
       ...(options.admin === undefined ? [] : [history.observer, lately.observer]),
       ...(tracing?.observers ?? []),
       ...deps.observers,

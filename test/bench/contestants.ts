@@ -19,6 +19,8 @@ export interface Place {
   /** `http://127.0.0.1:port` of the upstream. */
   readonly upstream: string
   readonly core: number | undefined
+  /** Where what it needs beside the upstream belongs. */
+  readonly loadCore?: number | undefined
 }
 
 /** One server that answers. */

@@ -44,7 +44,11 @@ export interface Measured {
 /** Measures; the servers of the scenario are started for it and ended after it. */
 export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[]> => {
   const upstream = await bare.start({ upstream: '', core: plan.loadCore })
-  const place = { upstream: `http://127.0.0.1:${upstream.port}`, core: plan.serverCore }
+  const place = {
+    upstream: `http://127.0.0.1:${upstream.port}`,
+    core: plan.serverCore,
+    loadCore: plan.loadCore,
+  }
   const playing: Array<{ name: string; server: Server; rounds: Round[] }> = []
   try {
     for (const contestant of scenario.contestants) {

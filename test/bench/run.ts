@@ -19,6 +19,7 @@ import {
 import { CONNECTIONS, generator } from './load.ts'
 import { allowedCores, machine } from './machine.ts'
 import { type Measured, measure, type Plan, type Scenario } from './measure.ts'
+import { observation } from './observation.ts'
 import { paths } from './servers/payload.ts'
 import { startUp } from './start-up.ts'
 import { type Budget, budgetTable, heldUp, scenarioTable, startUpTable, timesCheaper } from './table.ts'
@@ -128,6 +129,11 @@ const main = async (): Promise<void> => {
     if (remark !== undefined) console.log(`${remark}\n`)
   }
   await redis?.stop()
+  // Only where it is asked for by name: it measures nobody else.
+  if (wanted.includes('observation')) {
+    const text = await observation(plan, { intoReadme: words.includes('--readme') })
+    console.log(`### observation\n\n${text}\n`)
+  }
   const budgets = budgetsOf(results)
   if (isWanted('start-up')) {
     const times = await startUp(quick ? 3 : 15, plan.serverCore, plan.loadCore)

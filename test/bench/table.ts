@@ -37,7 +37,8 @@ export const timesCheaper = (one: Measured, other: Measured): number[] =>
 
 const rate = ({ requests, seconds }: Round): number => requests / seconds
 
-const markdown = (head: readonly string[], rows: ReadonlyArray<readonly string[]>): string => {
+/** A table: the first column left-aligned, the others right. */
+export const markdown = (head: readonly string[], rows: ReadonlyArray<readonly string[]>): string => {
   const all = [head, ...rows]
   const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]!.length)))
   const line = (row: readonly string[]): string =>
