@@ -1,6 +1,6 @@
 /** The parts of the README that are made from the program's own tables. */
 import { reasons, storageReasons } from '../../src/core/reasons.ts'
-import { envName, groups, type OptionSpec, options } from '../../src/options.ts'
+import { envName, groups, type OptionSpec, options, redactedByDefault } from '../../src/options.ts'
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
@@ -37,6 +37,29 @@ export const reasonTables = (): string =>
     '|---|---|',
     ...Object.entries(storageReasons).map(([code, text]) => `| \`${code}\` | ${cell(text)} |`),
   ].join('\n')
+
+/** What a scrape tells of its metrics, without those of the process: name, type, labels and help. */
+export const metricTable = (scrape: string): string => {
+  const rows: string[] = []
+  let help = ''
+  for (const line of scrape.split('\n')) {
+    const [, helped, text] = /^# HELP (\S+) (.*)$/.exec(line) ?? []
+    if (helped !== undefined) help = text!
+    const [, name, type] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? []
+    if (name === undefined || /^(?:process|nodejs)_/.test(name)) continue
+    const labels = new Set<string>()
+    for (const [, sample] of scrape.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, 'gm')))
+      for (const [, label] of sample!.matchAll(/(\w+)="/g)) labels.add(label!)
+    const shown = [...labels].filter((label) => label !== 'le' && label !== 'quantile')
+    rows.push(
+      `| \`${name}\` | ${type} | ${shown.map((label) => `\`${label}\``).join(', ')} | ${cell(help)} |`,
+    )
+  }
+  return ['| metric | type | labels | |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+/** The names that are always redacted. */
+export const redactedNames = (): string => redactedByDefault.map((name) => `\`${name}\``).join(', ')
 
 /** Replaces what stands between `<!-- name -->` and `<!-- /name -->`. */
 export const withBlock = (readme: string, name: string, text: string): string => {
