@@ -24,7 +24,12 @@ export interface BannerFacts {
   readonly color: ColorLevel
   /** Shows a first request to try. */
   readonly demo: boolean
+  /** Columns of the terminal, undefined where there is none. */
+  readonly width?: number | undefined
 }
+
+/** Where the facts begin. */
+const INDENT = 13
 
 /** The lines shown at the start: what listens where, what it does, and where to look. Ends with an empty line. */
 export const banner = (facts: BannerFacts): string => {
@@ -36,6 +41,9 @@ export const banner = (facts: BannerFacts): string => {
     ...(facts.rate === undefined ? [] : [facts.rate]),
     ...(facts.concurrency === undefined ? [] : [`${facts.concurrency} at once to the target`]),
   ]
+  const tried = `curl ${cacert}-i '${first}/api/echo?echo=test'`
+  const hint = '   twice: a miss, then a hit'
+  const fits = INDENT + tried.length + hint.length <= (facts.width || Number.POSITIVE_INFINITY)
   const lines: Array<[name: string, text: string]> = [
     ['listening', facts.urls.map(url).join('  ')],
     ['trust', facts.caFile === undefined ? '' : escapeControl(trustCommand(facts.caFile))],
@@ -51,7 +59,7 @@ export const banner = (facts: BannerFacts): string => {
     ],
     ['metrics', facts.metricsPath === undefined ? '' : url(first + facts.metricsPath)],
     ['admin', facts.adminUrl === undefined ? '' : url(facts.adminUrl)],
-    ['try', facts.demo ? `curl ${cacert}-i '${first}/api/echo?echo=test'   twice: a miss, then a hit` : ''],
+    ['try', facts.demo ? tried + (fits ? hint : '') : ''],
   ]
   const shown = lines
     .filter(([, text]) => text !== '')

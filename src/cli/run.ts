@@ -184,7 +184,15 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   }
   faults.started()
   const facts = shown(options, proxy)
-  if (!options.quiet) err.write(banner({ ...facts, color: stderrColor, demo: demo && command === undefined }))
+  if (!options.quiet)
+    err.write(
+      banner({
+        ...facts,
+        color: stderrColor,
+        width: process.stderr.columns,
+        demo: demo && command === undefined,
+      }),
+    )
   if (options.host !== undefined && !/^(?:127\.|::1$|localhost$)/.test(options.host))
     say(notLoopback(options.host))
 

@@ -12,9 +12,8 @@ const VERDICT_COLUMN = 18
 const SPLIT_AND_SIZE = 24
 /** All columns at their narrowest, but for the request: the times, the status, the duration and the gaps too. */
 const OTHER_COLUMNS = 13 + 7 + VERDICT_COLUMN + 8 + SPLIT_AND_SIZE
-const COMFORTABLE_URL = 20
+const COMFORTABLE_URL = 28
 const NARROWEST_URL = 12
-const NARROWEST_REASON = 10
 /** From so many columns on there is room for … */
 const WITH_MILLISECONDS = 100
 const NAMED_REFRESH = 80
@@ -97,15 +96,17 @@ interface Parts {
 
 /**
  * The parts of a line that may shrink, in `width` columns, and the columns left over. First goes the size, then the
- * split of the time, then the middle of the URL, and last the end of the reason.
+ * split of the time, then what follows the first word of the reason, then the middle of the URL, and last the reason.
  */
 const fitted = (width: number, { url, detail, split, size }: Parts): Parts & { room: number } => {
   const wanted = detail.length + Math.min(url.length, COMFORTABLE_URL)
   const sized = size !== '' && wanted + split.length + 1 + size.length <= width ? size : ''
   const shownSplit = wanted + split.length <= width ? split : ''
   const end = shownSplit.length + (sized === '' ? 0 : 1 + sized.length)
-  const shownUrl = cutMiddle(url, Math.max(NARROWEST_URL, width - detail.length - end))
-  const shownDetail = cutEnd(detail, Math.max(NARROWEST_REASON, width - shownUrl.length - end))
+  const word = detail.split(' ', 1)[0]!.length
+  const reason = cutEnd(detail, Math.max(word, width - Math.min(url.length, COMFORTABLE_URL) - end))
+  const shownUrl = cutMiddle(url, Math.max(NARROWEST_URL, width - reason.length - end))
+  const shownDetail = cutEnd(reason, Math.max(0, width - shownUrl.length - end))
   const room = width - shownUrl.length - shownDetail.length - end
   return { url: shownUrl, detail: shownDetail, split: shownSplit, size: sized, room }
 }
@@ -176,8 +177,12 @@ const timeLines = (exchange: Readonly<Exchange>, { waterfall }: TextLineOptions,
   return lines === '' ? '' : `\n${INDENT}${lines.replaceAll('\n', `\n${INDENT}`)}`
 }
 
-const cutEnd = (text: string, length: number): string =>
-  text.length <= length ? text : `${text.slice(0, length - 1)}…`
+/** Without a mark where a whole word ends there. */
+const cutEnd = (text: string, length: number): string => {
+  if (text.length <= length) return text
+  if (text[length] === ' ') return text.slice(0, length)
+  return length <= 1 ? '' : `${text.slice(0, length - 1).replace(/[ ·]+$/, '')}…`
+}
 
 const cutMiddle = (text: string, length: number): string => {
   if (text.length <= length) return text

@@ -47,6 +47,16 @@ test('the full banner', () => {
 `,
   )
 })
+test('what is only a hint goes where the window is too narrow for it', () => {
+  const tried = (width: number | undefined) =>
+    banner({ ...least, demo: true, width })
+      .split('\n')
+      .find((line) => line.includes('try'))
+  assert.match(tried(undefined)!, /test' {3}twice: a miss, then a hit$/)
+  assert.match(tried(100)!, /then a hit$/)
+  assert.match(tried(80)!, /test'$/)
+  assert.equal(tried(0), tried(undefined), 'a window of no width does not know its own')
+})
 test('colours change no word', () => {
   assert.equal(banner({ ...least, color: 3 }).replace(/\x1b\[[\d;]*m/g, ''), banner(least))
 })

@@ -227,12 +227,34 @@ for (const width of windows) {
         cache: { ...cache, reason: 'vary-miss', detail: 'accept-language' },
         upstream: upstream(1.2),
       }),
+      // Slow, with the longest reason.
+      exchange({
+        url: `/${'x'.repeat(50)}`,
+        method: 'OPTIONS',
+        cache,
+        ms: 12_300,
+        upstream: upstream(12_000),
+      }),
+      exchange({
+        url: '/a',
+        cause: 'refresh',
+        cache: { status: 'stale', reason: 'stale-served-max-stale' },
+        ms: 12_300,
+      }),
     ]) {
       const [line] = logged([each], { format: 'pretty', width: () => width }).split('\n')
       assert.ok(line!.length <= width, `${line!.length}: ${line}`)
     }
   })
 }
+test('in a narrow window the URL stays readable, and of the reason its word', () => {
+  const url = '/api/users?page=2&sort=name'
+  const cache = { status: 'miss', reason: 'uri-miss', storage: 'no-freshness' } as const
+  const line = (width: number) => logged([exchange({ url, cache })], { format: 'pretty', width: () => width })
+  assert.match(line(80), / \/api\/users\?page=2&sort=name {2}200 {2}MISS {2}uri-miss · not st… {2}11\.4ms/)
+  assert.match(line(70), / \/api\/users\?page=2&sort=name {2}200 {2}MISS {2}uri-miss {2}11\.4ms/)
+  assert.match(line(60), / \/api\/use….*=name {2}200 {2}MISS {2}uri-miss {2}11\.4ms/)
+})
 test('a pretty line keeps both ends of a URL', () => {
   const url = `/start/${'x'.repeat(500)}/end`
   assert.match(logged([exchange({ url })], { format: 'pretty', width: () => 100 }), / \/start\/x+…x+\/end /)
