@@ -14,6 +14,7 @@ const SPLIT_AND_SIZE = 24
 const OTHER_COLUMNS = 13 + 7 + VERDICT_COLUMN + 8 + SPLIT_AND_SIZE
 const COMFORTABLE_URL = 28
 const NARROWEST_URL = 12
+const SHORT_REASON = 12
 /** From so many columns on there is room for … */
 const WITH_MILLISECONDS = 100
 const NAMED_REFRESH = 80
@@ -103,7 +104,10 @@ const fitted = (width: number, { url, detail, split, size }: Parts): Parts & { r
   const sized = size !== '' && wanted + split.length + 1 + size.length <= width ? size : ''
   const shownSplit = wanted + split.length <= width ? split : ''
   const end = shownSplit.length + (sized === '' ? 0 : 1 + sized.length)
-  const word = detail.split(' ', 1)[0]!.length
+  const word = Math.max(
+    detail.split(' ', 1)[0]!.length,
+    Math.min(detail.split(' · ', 1)[0]!.length, SHORT_REASON),
+  )
   const reason = cutEnd(detail, Math.max(word, width - Math.min(url.length, COMFORTABLE_URL) - end))
   const shownUrl = cutMiddle(url, Math.max(NARROWEST_URL, width - reason.length - end))
   const shownDetail = cutEnd(reason, Math.max(0, width - shownUrl.length - end))
@@ -180,7 +184,7 @@ const timeLines = (exchange: Readonly<Exchange>, { waterfall }: TextLineOptions,
 /** Without a mark where a whole word ends there. */
 const cutEnd = (text: string, length: number): string => {
   if (text.length <= length) return text
-  if (text[length] === ' ') return text.slice(0, length)
+  if (text[length] === ' ') return text.slice(0, length).replace(/ ·$/, '')
   return length <= 1 ? '' : `${text.slice(0, length - 1).replace(/[ ·]+$/, '')}…`
 }
 
