@@ -4,6 +4,7 @@ import { wantsSession } from '../ci/wants.ts'
 import { systemClock } from '../core/clock.ts'
 import type { ProxyError } from '../core/errors.ts'
 import { requestLog } from '../observe/log.ts'
+import { lostLines } from '../observe/lost-lines.ts'
 import { redactor } from '../observe/redact.ts'
 import { routes } from '../observe/routes.ts'
 import { lineSink } from '../observe/sink.ts'
@@ -107,16 +108,18 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   const clock = systemClock()
   // With a command stdout is the command's.
   const outStream = command === undefined ? process.stdout : process.stderr
-  const err = lineSink(process.stderr, { notice: () => '' })
+  const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
+  const notice = lostLines(format)
+  const err = lineSink(process.stderr, { notice: command === undefined ? () => '' : notice })
   const out =
     command === undefined
       ? lineSink(process.stdout, {
+          notice,
           onFailure: ({ code = '' }) => say(code === 'EPIPE' ? logUnread() : logLost(code)),
         })
       : err
   const stdoutColor = colorLevel({ option: options.color, env, isTTY: outStream.isTTY === true })
   const stderrColor = colorLevel({ option: options.color, env, isTTY: process.stderr.isTTY === true })
-  const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
   const say = (sentence: string): void => err.write(`revproxy: ${sentence}\n`)
   const totals = summary({ clock })
   const route = routes({ templates: options.route })

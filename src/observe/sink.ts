@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { lostLines } from './lost-lines.ts'
 
 /** Where log lines go. None of its functions throws or waits. */
 export interface LineSink {
@@ -10,8 +11,6 @@ export interface LineSink {
   dropped(): number
 }
 
-const lostLines = (count: number): string => `… ${count} log ${count === 1 ? 'line' : 'lines'} dropped\n`
-
 /**
  * Lines to a stream that never hold a request up: those of one turn of the event loop leave in one write; while the
  * stream does not keep up, at most `maxBytes` wait (what the stream itself holds is counted), and what comes then is
@@ -22,7 +21,7 @@ export const lineSink = (
   stream: Writable,
   {
     maxBytes = 4 * 1024 * 1024,
-    notice = lostLines,
+    notice = lostLines('plain'),
     onFailure,
   }: {
     maxBytes?: number
