@@ -22,15 +22,23 @@ export interface Message {
 }
 
 const MAX_LINES = 60
+const NARROWEST = 20
+/** Before the rest of a field that has no room in its line. */
+const CONTINUED = '    '
 
-/** Lines without line ends; those of the body are folded at `width`. */
+/** Lines without line ends, folded at `width`. */
 export const messageLines = (
   { sign, fields, bytes, sample, withBody }: Message,
   { redact, paint, width }: { redact: Redactor; paint: Palette; width: number },
 ): string[] => {
-  const lines = redact
-    .fields(fields)
-    .map(([name, value]) => `${paint.quiet(`${sign} ${escapeControl(name)}:`)} ${escapeControl(value)}`)
+  const lines = redact.fields(fields).flatMap(([name, value]) => {
+    const label = `${sign} ${escapeControl(name)}:`
+    const shown = escapeControl(value)
+    const room = Math.max(NARROWEST, width - label.length - 1)
+    if (shown.length <= room) return [`${paint.quiet(label)} ${shown}`]
+    const rest = rowsOf(shown.slice(room), Math.max(NARROWEST, width - CONTINUED.length))
+    return [`${paint.quiet(label)} ${shown.slice(0, room)}`, ...rest.map((row) => CONTINUED + row)]
+  })
   if (!withBody || bytes === 0) return lines
   const begin = `${paint.quiet(sign)} `
   lines.push(paint.quiet(sign))
@@ -58,7 +66,8 @@ const foldedAt =
   (width: number) =>
   (line: string): string[] => {
     const shown = escapeControl(line.replaceAll('\t', '  '))
-    const room = Math.max(20, width)
-    if (shown.length <= room) return [shown]
-    return shown.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? []
+    return rowsOf(shown, Math.max(NARROWEST, width))
   }
+
+const rowsOf = (text: string, room: number): string[] =>
+  text.length <= room ? [text] : (text.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])

@@ -88,6 +88,16 @@ test('below the fields stands the body, bounded, what is left out counted', () =
   assert.equal(lines.at(-1), '< … 40 more lines')
 })
 
+test('a long field is folded at the width, too', () => {
+  const fields = ['X', 'abcdefghij'.repeat(7), 'Short', 'y']
+  assert.deepEqual(linesOf({ fields }, 40), [
+    '< X: abcdefghijabcdefghijabcdefghijabcde',
+    '    fghijabcdefghijabcdefghijabcdefghij',
+    '< Short: y',
+  ])
+  assert.equal(linesOf({ fields }).length, 2)
+})
+
 test('what is no text is told by size and type', () => {
   assert.deepEqual(linesOf({ bytes: 2100, fields: type('image/png; x=y') }).slice(1), [
     '<',
