@@ -11,12 +11,10 @@ import type { Held } from './inside.ts'
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** A time in which the backend was down. */
+/** The backend was killed. */
 export interface Outage {
-  /** performance.now() of the kill. */
+  /** performance.now() at that moment. */
   readonly from: number
-  /** When it listened again; Infinity until then. */
-  until: number
 }
 
 /** Everything that runs. */
@@ -53,8 +51,6 @@ export const startWorld = async (): Promise<World> => {
     })
     backend = child
     await new Promise((resolve) => child.stdout.once('data', resolve))
-    const last = outages.at(-1)
-    if (last !== undefined) last.until = performance.now()
   }
   await startBackend()
 
@@ -82,6 +78,13 @@ export const startWorld = async (): Promise<World> => {
     ],
     { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
   )
+  // Whatever ends this process, they do not outlive it.
+  let over = false
+  process.on('exit', () => {
+    if (over) return
+    for (const child of [proxy, backend]) child?.kill('SIGKILL')
+    void redis.stop()
+  })
   let stderr = ''
   let lines = 0
   let readLog = true
@@ -106,7 +109,7 @@ export const startWorld = async (): Promise<World> => {
     async killBackend() {
       const child = backend!
       const gone = new Promise((resolve) => child.once('close', resolve))
-      outages.push({ from: performance.now(), until: Number.POSITIVE_INFINITY })
+      outages.push({ from: performance.now() })
       child.kill('SIGKILL')
       await gone
     },
@@ -131,6 +134,7 @@ export const startWorld = async (): Promise<World> => {
       clearTimeout(late)
       backend?.kill('SIGKILL')
       for (const work of cleanups.reverse()) await work()
+      over = true
       rmSync(folder, { recursive: true, force: true })
       return { code, lines }
     },
