@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { EventEmitter } from 'node:events'
 import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as tick } from 'node:timers/promises'
@@ -163,4 +164,25 @@ test('a reader that stops reading stops nothing, and one that leaves neither', (
     assert.equal(ran.stderr, 'dropped true\n')
     assert.equal(ran.status, 0)
   }
+})
+
+test('that writing fails is told once, until it has worked again', async () => {
+  const outcomes = [failure('ENOSPC'), failure('ENOSPC'), undefined, failure('EIO')]
+  // As process.stdout: it goes on after an error.
+  const stream = Object.assign(new EventEmitter(), {
+    writableLength: 0,
+    writableNeedDrain: false,
+    destroyed: false,
+    write(_text: string, written: (error?: Error) => void) {
+      written(outcomes.shift())
+      return true
+    },
+  }) as unknown as Writable
+  const told: Array<string | undefined> = []
+  const sink = lineSink(stream, { onFailure: ({ code }) => told.push(code) })
+  for (let line = 0; line < 4; line++) {
+    sink.write('a\n')
+    await tick()
+  }
+  assert.deepEqual(told, ['ENOSPC', 'EIO'])
 })
