@@ -150,7 +150,7 @@ export const options = {
   target: optional<Target>({
     flags: '-t, --target <url>',
     group: 'Upstream',
-    help: 'the upstream: http, https, host:port, port, or unix:/path.sock; also as the first argument',
+    help: 'the upstream: http, https, h2c (HTTP/2 without TLS), host:port, port, or unix:/path.sock; also as the first argument',
     parse: parseTarget,
   }),
   'host-header': one({
@@ -221,6 +221,14 @@ export const options = {
     flags: '-k, --insecure',
     group: 'Upstream',
     help: 'accept any certificate of the upstream',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
+  }),
+  'no-http2': one({
+    flags: '--no-http2',
+    group: 'Upstream',
+    help: 'speak HTTP/1.1 to an https target that offers HTTP/2 too',
     default: 'false',
     boolean: true,
     parse: onOff,

@@ -244,6 +244,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     connectTimeoutMs: options['connect-timeout'],
     insecure: options.insecure,
     ca: options.ca,
+    http2: !options['no-http2'],
     clock,
   })
   const handler = compose(stages, upstream.handle)

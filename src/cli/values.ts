@@ -186,10 +186,11 @@ export const parseHeader = (text: string): HeaderEdit => {
   return { name, value: value === '' ? undefined : value }
 }
 
-/** An `http:` or `https:` URL, `host:port`, a port with or without colon, or `unix:/path/to.sock[:/base/path]`. */
+/** An `http:`, `https:` or `h2c:` URL, `host:port`, a port with or without colon, or `unix:/path/to.sock[:/base/path]`. */
 export const parseTarget = (text: string): Target => {
   let given = text.trim()
-  const right = 'a URL such as http://localhost:3000, https://api.example.com/v1 or unix:/run/app.sock'
+  const right =
+    'a URL such as http://localhost:3000, https://api.example.com/v1, h2c://localhost:50051 or unix:/run/app.sock'
   const unix = /^(?:http\+)?unix:(?:\/\/)?(\/[^:]+)(?::(\/.*))?$/.exec(given)
   if (unix !== null) {
     const [path, query = ''] = (unix[2] ?? '').split('?', 2) as [string, string?]
@@ -205,6 +206,8 @@ export const parseTarget = (text: string): Target => {
       display: given,
     }
   }
+  const h2c = /^h2c:\/\//i.test(given)
+  if (h2c) given = `http${given.slice(3)}`
   if (/^:?\d{1,5}$/.test(given)) given = `http://localhost:${given.replace(':', '')}`
   else if (
     !/^[a-z][a-z0-9+.-]*:\/\//i.test(given) &&
@@ -233,7 +236,8 @@ export const parseTarget = (text: string): Target => {
     basePath: url.pathname.replace(/\/+$/, ''),
     baseQuery: url.search.slice(1),
     socketPath: undefined,
-    display: url.href.replace(/\/$/, ''),
+    ...(h2c ? { h2c } : {}),
+    display: url.href.replace(/\/$/, '').replace(/^http/, h2c ? 'h2c' : 'http'),
   }
 }
 

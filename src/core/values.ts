@@ -27,6 +27,8 @@ export interface Target {
   /** Put into every request's query; without `?`. */
   readonly baseQuery: string
   readonly socketPath: string | undefined
+  /** It speaks HTTP/2 without TLS. */
+  readonly h2c?: boolean
   /** As a person would write it. */
   readonly display: string
 }

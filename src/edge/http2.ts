@@ -10,8 +10,9 @@ import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { ProxyResponse } from '../core/types.ts'
 import { firstValue } from '../http/fields.ts'
+import { readHead, toHttp2 } from '../http/http2-fields.ts'
 import { type Http2Context, Http2Conversation } from './http2-conversation.ts'
-import { readHead, toHttp2 } from './http2-fields.ts'
+import { LINGER_MS } from './refusals.ts'
 import { MAX_FIELD_LINES, requestTarget } from './target.ts'
 
 /** What of a request opens its exchange. */
@@ -139,7 +140,12 @@ export const http2Edge = (options: Http2Options): Http2Edge => {
         },
       })
       sessions.add(session)
-      session.on('close', () => sessions.delete(session))
+      session.on('close', () => {
+        sessions.delete(session)
+        // A client that does not close its side would keep the connection for ever.
+        const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+        socket.once('close', () => clearTimeout(timer))
+      })
       session.on('error', () => {
         // Its streams are closed with it, and each tells for itself.
       })

@@ -98,6 +98,12 @@ export const listMembers = (value: string): string[] => {
   return members
 }
 
+/** Whether a list field has that member, whatever its parameters; the member is given in lower case. */
+export const hasMember = (fields: Fields, name: string, member: string): boolean =>
+  listMembers(joinedValue(fields, name) ?? '').some(
+    (each) => trimOws(each.split(';', 1)[0]!).toLowerCase() === member,
+  )
+
 /** Fields that speak of one connection only (RFC 9110 §7.6.1), beside those that `Connection` names. */
 const connectionLevel: ReadonlySet<string> = new Set([
   'connection',

@@ -83,6 +83,8 @@ const changing = /(?:^|[,\s])(?:x-)?(?:gzip|compress|deflate)(?:[,;\s]|$)|chunke
 export class Attempt extends Watched {
   /** The request was written on a connection that had carried one before. */
   onReusedConnection = false
+  /** Sent by us, not by undici. */
+  overHttp2 = false
   readonly #req: ProxyRequest
   readonly #facts: UpstreamFacts
   readonly #context: AttemptContext

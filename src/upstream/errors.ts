@@ -51,6 +51,28 @@ export const isReset = (error: unknown): boolean => {
   )
 }
 
+/** Codes that the HTTP/2 transport gives its errors: which reset ended a stream, and what the upstream says by it. */
+export const http2Codes = {
+  reset: 'ERR_HTTP2_STREAM_ERROR',
+  unprocessed: 'HTTP2_UNPROCESSED',
+  http1Required: 'HTTP2_HTTP1_REQUIRED',
+  /** The connection ended before anything of HTTP/2 came. */
+  notSpoken: 'HTTP2_NOT_SPOKEN',
+} as const
+
+/** Whether the upstream says that it has not begun with the request (RFC 9113 §8.7): it may be sent again. */
+export const isUnprocessed = (error: unknown): boolean => {
+  const { code } = error as Cause
+  return code === http2Codes.unprocessed || code === http2Codes.http1Required
+}
+
+/** Whether the upstream wants the request over HTTP/1.1 (RFC 9113 §7). */
+export const wantsHttp1 = (error: unknown): boolean => (error as Cause).code === http2Codes.http1Required
+
+/** Resets by which either side says that the other broke the protocol. */
+const isViolation = (name: string): boolean =>
+  /^(?:PROTOCOL|FLOW_CONTROL|FRAME_SIZE|COMPRESSION)_ERROR$/.test(name)
+
 /** The ProxyError for a transport error met before the head of an answer. */
 export const upstreamError = (
   error: unknown,
@@ -106,6 +128,17 @@ export const upstreamError = (
     case 'UND_ERR_DESTROYED':
     case 'UND_ERR_CLOSED':
       return of(503, 'shutting-down', 'the proxy is shutting down.')
+    case http2Codes.reset:
+      return isViolation(first.message)
+        ? of(502, 'upstream-protocol', `${target} and this proxy do not agree on HTTP/2 (${first.message}).`)
+        : of(502, 'upstream-reset', `${target} reset the request before it answered (${first.message}).`)
+    case http2Codes.notSpoken: {
+      const hint = target.startsWith('h2c:') ? ' Is it http: rather than h2c:?' : ''
+      return of(502, 'upstream-protocol', `${target} closed the connection without a word of HTTP/2.${hint}`)
+    }
+    case http2Codes.unprocessed:
+    case http2Codes.http1Required:
+      return of(503, 'upstream-reset', `${target} refused the request (${first.message}).`)
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return of(502, 'upstream-tls', `${target} does not speak TLS. Is it http: rather than https:?`)
@@ -135,7 +168,11 @@ export const upstreamError = (
 export const brokenOff = (error: unknown, { target }: UpstreamErrorFacts): ProxyError => {
   if (error instanceof ProxyError) return error
   const cause = error as Cause
-  const why = isUnreadable(cause) ? 'what followed is not valid HTTP' : 'the connection was closed'
+  const why = isUnreadable(cause)
+    ? 'what followed is not valid HTTP'
+    : cause.code === http2Codes.reset
+      ? 'it reset the request'
+      : 'the connection was closed'
   return new ProxyError(
     502,
     'upstream-aborted',

@@ -8,33 +8,27 @@
  *   byte of an answer (it had closed it while it was idle), until a connection is new; nothing else is sent twice.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { isIP } from 'node:net'
-import { rootCertificates } from 'node:tls'
-import type { buildConnector, Dispatcher } from 'undici'
-import makeConnector from 'undici/lib/core/connect.js'
-import Pool from 'undici/lib/dispatcher/pool.js'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../core/clock.ts'
 import { isOfUpstream, ProxyError } from '../core/errors.ts'
 import type { UpstreamFacts } from '../core/exchange.ts'
 import type { Handler } from '../core/types.ts'
+import { hasMember } from '../http/fields.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
-import { isReset, MAX_HEAD_KB, upstreamError } from './errors.ts'
-import { lookupLocalhost } from './lookup.ts'
+import { isReset, isUnprocessed, upstreamError, wantsHttp1 } from './errors.ts'
 import { requestFields, upstreamPath } from './request-fields.ts'
 import { SilenceWatch } from './silence.ts'
+import { type TransportOptions, transport, type UpstreamRequest } from './transport.ts'
 
 /** Where and how requests are forwarded. */
 export interface ForwardOptions {
-  readonly target: {
-    readonly origin: string
-    readonly protocol: string
-    readonly hostname: string
-    readonly authority: string
+  readonly target: TransportOptions['target'] & {
     readonly basePath: string
     readonly baseQuery: string
-    readonly socketPath: string | undefined
     readonly display: string
   }
+  /** TLS of the target is asked for HTTP/2 too; so it is unless this is false. */
+  readonly http2?: boolean | undefined
   /** `target`, `client`, or the host to send. */
   readonly hostHeader: string
   readonly requestEdits: ReadonlyArray<{ readonly name: string; readonly value: string | undefined }>
@@ -67,46 +61,15 @@ const onSendHeaders = (message: unknown): void => {
   writing = undefined
 }
 
-/** Dials the target. undici's own deadline is up to a second late. */
-const connector = (options: ForwardOptions): buildConnector.connector => {
-  const { target, connectTimeoutMs } = options
-  const dial = makeConnector({
-    timeout: 0,
-    autoSelectFamily: true,
-    ...(target.hostname === 'localhost' ? { lookup: lookupLocalhost } : {}),
-    ...(target.socketPath === undefined ? {} : { socketPath: target.socketPath }),
-    rejectUnauthorized: !options.insecure,
-    ...(options.ca === undefined ? {} : { ca: [...rootCertificates, options.ca] }),
-  } as buildConnector.BuildOptions)
-  // RFC 6066 §3: no address. Never the client's Host, which need not be the target's.
-  const servername = isIP(target.hostname) === 0 ? target.hostname : undefined
-  return (asked, callback) => {
-    let timer: NodeJS.Timeout | undefined
-    const socket = dial({ ...asked, servername: servername as string }, (...result) => {
-      clearTimeout(timer)
-      callback(...result)
-    }) as unknown as { destroy(error: Error): void }
-    if (connectTimeoutMs > 0) {
-      const late = Object.assign(new Error('connect timeout'), { code: 'UND_ERR_CONNECT_TIMEOUT' })
-      timer = setTimeout(() => socket.destroy(late), connectTimeoutMs)
-    }
-  }
-}
+/** How often a request is sent again that the upstream says it has not begun with. */
+const MAX_REFUSALS = 3
 
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 
 /** Forwards requests to the target. The handler rejects with a ProxyError when there is no answer. */
 export const forward = (options: ForwardOptions): Forward => {
   const { target, clock, timeoutMs, connectTimeoutMs } = options
-  const pool = new Pool(target.origin, {
-    connections: null,
-    pipelining: 1,
-    // Ours instead: undici's run for event streams too, while the reader is the slow one, and up to a second late.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxHeaderSize: MAX_HEAD_KB * 1024,
-    connect: connector(options),
-  })
+  const way = transport({ ...options, http2: options.http2 !== false })
   const silence = new SilenceWatch(timeoutMs, clock)
   const fieldOptions = {
     hostHeader: options.hostHeader,
@@ -120,7 +83,7 @@ export const forward = (options: ForwardOptions): Forward => {
     errorFacts,
     responseEdits: options.responseEdits,
     onWriting(attempt) {
-      writing = attempt
+      if (!attempt.overHttp2) writing = attempt
     },
   }
   const address = target.socketPath ?? target.authority
@@ -131,25 +94,28 @@ export const forward = (options: ForwardOptions): Forward => {
     new Promise((resolve, reject) => {
       const facts: UpstreamFacts = { startedAt: clock.now(), sentBytes: 0, receivedBytes: 0, address }
       req.exchange.upstream = facts
-      const dispatch: Dispatcher.DispatchOptions & { servername: string } = {
+      const dispatch: UpstreamRequest = {
         path: upstreamPath(req.url, target.basePath, target.baseQuery),
         method: req.method as Dispatcher.HttpMethod,
         headers: requestFields(req, fieldOptions) as string[],
         body: req.body ?? null,
         // The same for all, or undici gives up the connection whenever it changes.
         servername: target.hostname,
+        acceptsTrailers: way.mayBeHttp2 && hasMember(req.headers, 'te', 'trailers'),
       }
+      let refusals = 0
       const fail = (error: unknown, attempt: Attempt): void => {
         if (req.cancel.fired) {
           reject(new ProxyError(499, 'client-gone', 'the client left before the answer', { cause: error }))
         } else if (
-          attempt.mayHaveMissed &&
-          req.retry !== false &&
           req.body === undefined &&
-          isSafe(req.method) &&
-          isReset(error) &&
-          open
+          req.retry !== false &&
+          open &&
+          (isUnprocessed(error)
+            ? ++refusals <= MAX_REFUSALS
+            : attempt.mayHaveMissed && isSafe(req.method) && isReset(error))
         ) {
+          if (wantsHttp1(error)) way.useHttp1()
           send()
         } else {
           const failure = upstreamError(error, errorFacts)
@@ -159,7 +125,7 @@ export const forward = (options: ForwardOptions): Forward => {
       }
       const send = (): void => {
         const attempt = new Attempt(req, facts, context, resolve, fail)
-        pool.dispatch(dispatch, attempt as unknown as Dispatcher.DispatchHandler)
+        way.dispatch(dispatch, attempt)
       }
       send()
     })
@@ -171,7 +137,7 @@ export const forward = (options: ForwardOptions): Forward => {
       open = false
       unsubscribe('undici:client:sendHeaders', onSendHeaders)
       silence.stop()
-      await pool.destroy()
+      await way.close()
     },
   }
 }

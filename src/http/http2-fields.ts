@@ -1,7 +1,7 @@
 /** Field lines of HTTP/2 (RFC 9113 §8.2, §8.3) from and to those that the rest of the proxy knows. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Fields } from '../core/types.ts'
-import { isConnectionLevel } from '../http/fields.ts'
+import { isConnectionLevel } from './fields.ts'
 
 /** A request's head. */
 export interface Http2Head {
