@@ -32,6 +32,7 @@ import {
   parseTrustProxy,
   parseVariable,
   parseVerbosity,
+  parseWorkers,
   splitList,
 } from './cli/values.ts'
 import type { CacheBackend, HeaderEdit, Target, TraceEndpoint } from './core/values.ts'
@@ -275,6 +276,13 @@ export const options = {
     help: 'PEM private key of --cert, without a passphrase',
     parse: (text) => pem('private key without a passphrase', text, createPrivateKey),
     conceal: (text) => text,
+  }),
+  workers: one({
+    flags: '--workers <n|auto>',
+    group: 'Listening',
+    help: 'processes that share the port, the cache and the limits; auto: one for each CPU',
+    default: '1',
+    parse: parseWorkers,
   }),
   'trust-proxy': one({
     flags: '--trust-proxy <off|loopback|addresses|n>',

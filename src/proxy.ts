@@ -1,13 +1,10 @@
 /** The assembly: options → the order of stages and the list of observers. */
-import { cacheRoutes } from './admin/cache-routes.ts'
-import { startAdmin } from './admin/server.ts'
-import { statsRoutes } from './admin/stats-routes.ts'
-import { traceRoutes } from './admin/trace-routes.ts'
-import { cacheHandle } from './cache/handle.ts'
+import type { Leases } from './cache/asked.ts'
 import { keyRules } from './cache/key-rules.ts'
-import { type Cache, cache } from './cache/stage.ts'
+import { cache } from './cache/stage.ts'
 import { memoryStore } from './cache/store/memory.ts'
 import type { RedisStore } from './cache/store/redis.ts'
+import type { Store } from './cache/store/store.ts'
 import { Cancel } from './core/cancel.ts'
 import { type Clock, systemClock } from './core/clock.ts'
 import type { ProxyError } from './core/errors.ts'
@@ -15,18 +12,18 @@ import type { Exchange } from './core/exchange.ts'
 import { Exchanges } from './core/exchanges.ts'
 import { compose, type Observer, type Stage } from './core/types.ts'
 import type { Target } from './core/values.ts'
+import { concealedBy, desk } from './desk.ts'
 import { connectionsFor, openFilesLimit } from './edge/open-files.ts'
+import type { LocalPage } from './edge/page.ts'
 import { trusted } from './http/forwarded.ts'
+import type { TurnSource } from './limit/concurrency.ts'
+import type { Limiter } from './limit/limiter.ts'
 import { rewriteAnswers } from './local/answers.ts'
 import { cookieEdits } from './local/cookies.ts'
 import { hold } from './local/hold.ts'
 import { redirectEdits } from './local/redirects.ts'
-import { keyHistory } from './observe/key-history.ts'
-import { metrics } from './observe/metrics.ts'
-import { recent } from './observe/recent.ts'
 import { redactor } from './observe/redact.ts'
 import { routes } from './observe/routes.ts'
-import { stats } from './observe/stats.ts'
 import { type Options, redactedByDefault } from './options.ts'
 import { type Edge, startEdge } from './server.ts'
 import { childTrace } from './trace/context.ts'
@@ -53,6 +50,26 @@ export interface ProxyDeps {
   readonly notices: Notices
   /** Where our own CA is kept (`--https` without `--cert`); the user's config folder when absent. */
   readonly configFolder?: string | undefined
+  /** Where this process is one of several that share a port: what it does not do by itself. */
+  readonly together?: Together | undefined
+}
+
+/** What processes that share a port have in common; another one tells of their exchanges. */
+export interface Together {
+  /** Undefined when the cache is off. */
+  readonly store: Store | undefined
+  readonly leases: Leases
+  /** For `--rate` and `--concurrency`. */
+  readonly limiter: Limiter
+  readonly turns: TurnSource
+  readonly numbers: { readonly from: number; readonly step: number }
+  /** Bytes that bodies on their way into the store may take here. */
+  readonly roomBytes: number
+  readonly metricsPage: LocalPage['answer']
+  /** `state` gives what only this process knows: spans given up so far, and requests that wait for the target. */
+  watch(state: () => { readonly spansDropped: number; readonly holding: number }): void
+  /** `dropped` is to be called with each key that another process drops. */
+  onDropped(dropped: (key: string) => void): void
 }
 
 /** What the proxy has to tell the person who runs it, as facts; the command line words them. */
@@ -100,7 +117,7 @@ const isHere = ({ hostname, socketPath }: Target): boolean =>
 
 /** Builds and starts a proxy. Rejects with the error of node's `listen` when a port cannot be had. */
 export const startProxy = async (options: Options, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { notices } = deps
+  const { notices, together } = deps
   const target = options.target!
   const clock = deps.clock ?? systemClock()
   const route = deps.route ?? routes({ templates: options.route })
@@ -112,6 +129,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const tracing = await startTracing({
     endpoints: options.trace.filter((endpoint) => endpoint !== undefined),
     receivePort: options['trace-receive'],
+    receiveElsewhere: together !== undefined,
     idsWanted: options['trace-header'],
     serviceName: options['service-name'],
     sample: options['trace-sample'],
@@ -120,35 +138,33 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     upstreamUrl,
     onProblem: notices.trace,
   })
-  const store = await makeStore(options, notices)
+  const store = together === undefined ? await makeStore(options, notices) : together.store
   const queues = new Map<string, () => number>()
-  let cacheStats: (() => ReturnType<Cache['shelf']['store']['stats']>) | undefined
-  const measured = metrics({
-    route,
-    version: deps.version,
-    cacheStats: () => cacheStats?.(),
-    storeState: () =>
-      store === undefined
-        ? undefined
-        : { kind: store.kind, up: store.kind !== 'redis' || (store as RedisStore).isReady() },
-    waiting: () => Object.fromEntries([...queues].map(([name, waiting]) => [name, waiting()])),
-    spansDropped: () => tracing?.dropped() ?? 0,
-    spansReceived: () => tracing?.receivedTotal() ?? 0,
-    logLinesDropped: () => deps.linesDropped?.() ?? 0,
-  })
-  const history = keyHistory()
-  const lately = recent()
-  const startedAt = clock.now()
+  const waiting = () => Object.fromEntries([...queues].map(([name, of]) => [name, of()]))
+  const office =
+    together === undefined
+      ? desk({
+          options,
+          version: deps.version,
+          clock,
+          route,
+          redact,
+          store,
+          storeUp: () => isUp(store!),
+          counted: {
+            waiting,
+            spansDropped: () => tracing?.dropped() ?? 0,
+            spansReceived: () => tracing?.receivedTotal() ?? 0,
+            logLinesDropped: () => deps.linesDropped?.() ?? 0,
+          },
+        })
+      : undefined
+  together?.watch(() => ({ spansDropped: tracing?.dropped() ?? 0, holding: queues.get('hold')?.() ?? 0 }))
   const exchanges = new Exchanges({
-    observers: [
-      // Where nobody can ask for them, nothing is counted.
-      ...(options.metrics === undefined && options.admin === undefined ? [] : [measured.observer]),
-      ...(options.admin === undefined ? [] : [history.observer, lately.observer]),
-      ...(tracing?.observers ?? []),
-      ...deps.observers,
-    ],
+    observers: [...(office?.observers ?? []), ...(tracing?.observers ?? []), ...deps.observers],
     clock,
     onObserverError: notices.internal,
+    numbers: together?.numbers,
   })
 
   // Stages, in the order in which a request meets them.
@@ -180,12 +196,13 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
       clock,
       redis: store?.kind === 'redis' ? (store as RedisStore) : undefined,
       redisTimeoutMs: options['cache-timeout'],
+      limiter: together?.limiter,
     })
     stages.push(limited)
     if (options['rate-mode'] === 'delay') queues.set('rate', limited.waiting)
   }
   const rules = keyRules(options['cache-key'])
-  const concealed = (name: string): boolean => redact.value(name, 'x') !== 'x'
+  const concealed = concealedBy(redact)
   const cached =
     store === undefined
       ? undefined
@@ -196,10 +213,11 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
           mode: options['cache-mode'],
           ttlMs: options.ttl,
           maxEntryBytes: options['cache-max-entry'],
-          roomBytes: options['cache-size'],
+          roomBytes: together?.roomBytes ?? options['cache-size'],
           cacheStatus: options['cache-status'] ?? (onLoopback ? 'full' : 'basic'),
           keyRules: rules,
           collapse: !options['no-collapse'],
+          leases: together?.leases,
           storeCookies: !options['no-cache-cookies'],
           shared: !options.private,
           forcePrivate: options['force-private'],
@@ -209,16 +227,16 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
         })
   if (cached !== undefined) {
     stages.push(cached.stage)
-    cacheStats = () => cached.shelf.store.stats()
+    together?.onDropped(cached.invalidated)
   }
   const edits = answerEdits(options)
   if (edits.size > 0) stages.push(rewriteAnswers(edits))
-  const holdMs = options.hold ?? (isHere(target) ? HOLD_MS : 0)
+  const heldMs = holdMs(options)
   const holding =
-    holdMs === 0
+    heldMs === 0
       ? undefined
       : hold({
-          holdMs,
+          holdMs: heldMs,
           target: target.display,
           probe: () => probe(target, PROBE_MS),
           clock,
@@ -230,7 +248,11 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   }
   if (options.concurrency !== undefined) {
     const { concurrency } = await import('./limit/concurrency.ts')
-    const limited = await concurrency({ max: options.concurrency, maxWaitMs: options['rate-max-wait'] })
+    const limited = await concurrency({
+      max: options.concurrency,
+      maxWaitMs: options['rate-max-wait'],
+      turns: together?.turns,
+    })
     stages.push(limited)
     queues.set('concurrency', limited.waiting)
   }
@@ -265,18 +287,6 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     clock,
   })
   const { metrics: metricsPath } = options
-  const handleOf = (cached: Cache) =>
-    cacheHandle({
-      shelf: cached.shelf,
-      clock,
-      keyFor: cached.keyFor,
-      keyRules: rules,
-      shared: !options.private,
-      concealed,
-      redact,
-      history: history.of,
-      origin: () => `${tls === undefined ? 'http' : 'https'}://localhost:${edge.port}`,
-    })
   const tls = await tlsOf(options, deps)
   let draining = false
   const enough = connectionsFor(openFilesLimit())
@@ -287,7 +297,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(1000)])
   }
   const edge: Edge = await startEdge({
-    hosts: host === undefined ? LOOPBACK : host === 'localhost' ? LOOPBACK : [host],
+    hosts: listenHosts(options),
     port: options.port,
     tls,
     handler,
@@ -305,7 +315,10 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     page:
       metricsPath === undefined
         ? undefined
-        : { path: metricsPath, answer: (accept) => measured.scrape(accept) },
+        : {
+            path: metricsPath,
+            answer: together?.metricsPage ?? ((accept) => office!.measured.scrape(accept)),
+          },
     // Not rate-limited and never cached: a tunnel is one request, however long it lasts.
     upgrade: async ({ message, socket, head, exchange, url }) => {
       if (holding !== undefined) {
@@ -327,31 +340,14 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     await closeAll()
     throw error
   })
-  let admin: Awaited<ReturnType<typeof startAdmin>> | undefined
+  let admin: Awaited<ReturnType<NonNullable<typeof office>['open']>>
   try {
-    if (options.admin !== undefined) {
-      admin = await startAdmin({
-        host: options.admin.host,
-        port: options.admin.port,
-        tryNext: !options.adminGiven,
-        scrape: (accept) => measured.scrape(accept),
-        draining: () => draining,
-        routes: [
-          ...(cached === undefined ? [] : cacheRoutes(handleOf(cached))),
-          ...traceRoutes({ recent: lately, route, redact, upstreamUrl, received: tracing?.received }),
-          ...statsRoutes(() =>
-            stats({
-              metrics: measured,
-              recent: lately,
-              now: clock.now(),
-              startedAt,
-              target: target.display,
-              version: deps.version,
-            }),
-          ),
-        ],
-      })
-    }
+    admin = await office?.open({
+      cache: cached === undefined ? undefined : { ...cached, keyRules: rules },
+      origin: () => `${tls === undefined ? 'http' : 'https'}://localhost:${edge.port}`,
+      draining: () => draining,
+      received: tracing?.received,
+    })
   } catch (error) {
     await edge.close(0)
     await closeAll()
@@ -376,9 +372,9 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
 }
 
 /** The certificate to serve with: the one given, or one of our own CA; undefined for plain http. */
-const tlsOf = async (
+export const tlsOf = async (
   { cert, host, https, key }: Options,
-  { clock, configFolder }: ProxyDeps,
+  { clock, configFolder }: Pick<ProxyDeps, 'clock' | 'configFolder'>,
 ): Promise<{ cert: string; key: string; caFile?: string } | undefined> => {
   if (cert !== undefined) return { cert, key: key! }
   if (!https) return undefined
@@ -413,8 +409,18 @@ const bending = (options: Options): string[] => [
   ...(options['force-private'] ? ['force-private'] : []),
 ]
 
+/** How long requests wait for a target that refuses connections. */
+export const holdMs = ({ hold, target }: Options): number => hold ?? (isHere(target!) ? HOLD_MS : 0)
+
+/** Whether a store answers. */
+export const isUp = (store: Store): boolean => store.kind !== 'redis' || (store as RedisStore).isReady()
+
+/** The addresses to listen on. */
+export const listenHosts = ({ host }: Options): readonly string[] =>
+  host === undefined || host === 'localhost' ? LOOPBACK : [host]
+
 /** The store of the cache; undefined when it is off. */
-const makeStore = async (options: Options, notices: Notices) => {
+export const makeStore = async (options: Options, notices: Notices) => {
   const urls = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
   if (urls.length > 0) {
     const { redisStore } = await import('./cache/store/redis.ts')

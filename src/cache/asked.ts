@@ -1,4 +1,5 @@
 /** A request as the cache looks at it, and the words that its verdict is written in. */
+import type { Cancel } from '../core/cancel.ts'
 import type { Clock } from '../core/clock.ts'
 import type { CacheFacts, CacheStatus, Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
@@ -12,6 +13,26 @@ import { type RequestMarks, requestMarks } from './key.ts'
 import type { KeyRules } from './key-rules.ts'
 import type { ReuseRequest } from './reuse.ts'
 import type { Store } from './store/store.ts'
+
+/** Whose it is, among several processes, to fetch a key. None of its functions rejects. */
+export interface Leases {
+  /**
+   * Waits while another process fetches the key; then it is ours, or the other's answer may be in the store: that of
+   * the exchange `leader`, or of the exchange `stored` that ended a moment ago.
+   */
+  take(
+    key: string,
+    leader: number,
+    cancel: Cancel,
+  ): Promise<
+    | { readonly mine: true; readonly stored?: number | undefined }
+    | { readonly mine: false; readonly leader: number; readonly outcome: 'stored' | 'alone' | 'failed' }
+  >
+  /** Whether nobody fetches the key, and it is ours now. */
+  tryTake(key: string, leader: number): Promise<boolean>
+  /** What was ours can be found in the store, or never will be. */
+  release(key: string, outcome: 'stored' | 'alone' | 'failed'): void
+}
 
 /** What the cache is made of. */
 export interface CacheOptions {
@@ -33,6 +54,8 @@ export interface CacheOptions {
   readonly keyRules?: KeyRules | undefined
   /** false: every miss goes to the upstream by itself. */
   readonly collapse: boolean
+  /** Collapses with the misses of other processes too. */
+  readonly leases?: Leases | undefined
   /** Responses with Set-Cookie are stored. */
   readonly storeCookies: boolean
   /** false: the cache of a single user. */

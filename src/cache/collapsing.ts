@@ -10,13 +10,19 @@ import { completingFields } from './combine.ts'
 import type { Entry } from './entry.ts'
 import type { Fetching } from './fetching.ts'
 import type { Flight, Flights, Landing } from './flights.ts'
+import { type Fly, leased } from './leased.ts'
 import type { Recording } from './recording.ts'
 import type { Serving } from './serving.ts'
+import type { Shelf } from './shelf.ts'
 import { validatingFields } from './validation.ts'
+
+/** Other processes wait so long for the rest of a body whose head has come. */
+const SHARED_WITHIN_MS = 1000
 
 /** What collapsing needs. */
 export interface CollapsingTools {
   readonly next: Handler
+  readonly shelf: Shelf
   readonly flights: Flights
   readonly fetching: Fetching
   readonly serving: Serving
@@ -26,8 +32,7 @@ export interface CollapsingTools {
 export interface Collapsing {
   /** Answers a request that what is stored cannot answer. */
   miss(asked: Asked, why: Miss): Promise<ProxyResponse> | ProxyResponse
-  /** Runs a flight to its landing; never rejects. */
-  fly(asked: Asked, why: Miss, flight: Flight): Promise<void>
+  readonly fly: Fly
 }
 
 /** Collapses on behalf of the stage. */
@@ -57,21 +62,30 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
   const lead = async (asked: Asked, why: Miss): Promise<ProxyResponse> => {
     const flight = flights.start(why.flightKey, asked.req.exchange.id)
     const req = { ...asked.req, headers: upstreamFields(asked, why), cancel: flight.cancel }
-    void fly({ ...asked, req }, why, flight)
+    void flyAsLeader({ ...asked, req }, why, flight)
     return answer(asked, why, await flight.wait(asked.req.cancel), true)
   }
 
-  const fly = async (asked: Asked, why: Miss, flight: Flight): Promise<void> => {
+  const fly: Fly = async (asked, why, flight, release) => {
     const settle = (): void => flights.settle(why.flightKey, flight)
+    const stored = (): void => {
+      settle()
+      release?.(asked.facts.storage === 'stored' ? 'stored' : 'failed')
+    }
     let landing: Landing
     try {
-      landing = await fetch(next, asked, why, settle)
+      landing = await fetch(next, asked, why, stored)
     } catch (error) {
       settle()
+      release?.('failed')
       flight.fail(error)
       return
     }
     if (landing.kind === 'alone') flights.rememberUnshared(why.flightKey)
+    if (landing.kind !== 'shared')
+      release?.(landing.kind === 'alone' ? 'alone' : landing.kind === 'validated' ? 'stored' : 'failed')
+    // A body that is long in coming keeps nobody waiting elsewhere.
+    else if (release !== undefined) setTimeout(release, SHARED_WITHIN_MS, 'failed').unref()
     const { recording } = landing.kind === 'shared' ? landing : { recording: undefined }
     // Landed before it is settled: what it brought counts among the bytes that are kept at hand.
     flight.land(landing)
@@ -80,6 +94,9 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
     // Those who wait make their readers in the turn that follows the landing.
     if (recording !== undefined) setImmediate(() => recording.abandonIfUnread())
   }
+  const { leases } = options
+  const flyAsLeader =
+    leases === undefined ? fly : leased({ ...options, leases }, { shelf: tools.shelf, flights, fly })
 
   /** Waits for a flight of another client. */
   const join = async (asked: Asked, why: Miss, flight: Flight): Promise<ProxyResponse> => {
@@ -119,6 +136,10 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
         setVerdict(facts, 'stale', 'stale-served-sie', leads ? facts.detail : why.detail)
         return serve(asked, landing.entry)
       case 'completed':
+        return serve(asked, landing.entry)
+      case 'elsewhere':
+        facts.leader = landing.leader
+        setVerdict(facts, 'coalesced', 'collapsed-hit', `request ${landing.leader}`)
         return serve(asked, landing.entry)
       case 'validated':
         if (leads) setVerdict(facts, 'revalidated', why.reason, why.detail)

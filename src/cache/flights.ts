@@ -32,6 +32,8 @@ export type Landing =
   | { readonly kind: 'validated'; readonly entry: Entry; readonly shareable: boolean }
   /** A stored part, made good by a further one. */
   | { readonly kind: 'completed'; readonly entry: Entry }
+  /** Another process fetched it meanwhile, in the exchange `leader`. */
+  | { readonly kind: 'elsewhere'; readonly entry: Entry; readonly leader: number }
   /** The stored response, served stale since the upstream failed. */
   | { readonly kind: 'stood-in'; readonly entry: Entry }
   /** For the client that started it, and nobody else. */

@@ -8,6 +8,7 @@ import type { Collapsing } from './collapsing.ts'
 import type { Entry } from './entry.ts'
 import { dispose } from './fetching.ts'
 import type { Flights, Landing } from './flights.ts'
+import { releaseOnce } from './leased.ts'
 import { isFailureStatus } from './reuse.ts'
 import type { Shelf } from './shelf.ts'
 import { validatingFields } from './validation.ts'
@@ -30,6 +31,20 @@ export const refreshing = (options: CacheOptions, shelf: Shelf, flights: Flights
 
   const refresh = (asked: Asked, entry: Entry, flightKey: string, fly: Collapsing['fly']): void => {
     if (closed || flights.has(flightKey) || background.size >= MAX_REFRESHES) return
+    const { leases } = options
+    if (leases === undefined) {
+      refreshNow(asked, entry, flightKey, fly)
+      return
+    }
+    void leases.tryTake(flightKey, asked.req.exchange.id).then((ours) => {
+      if (!ours) return
+      const release = releaseOnce(leases, flightKey)
+      if (closed || flights.has(flightKey)) release('failed')
+      else refreshNow(asked, entry, flightKey, (one, why, flight) => fly(one, why, flight, release))
+    })
+  }
+
+  const refreshNow = (asked: Asked, entry: Entry, flightKey: string, fly: Collapsing['fly']): void => {
     const parent = asked.req.exchange
     const { url } = asked.req
     const { host, scheme, clientAddress, forwardedBy, httpVersion, requestHeaders } = parent
@@ -87,6 +102,7 @@ export const refreshing = (options: CacheOptions, shelf: Shelf, flights: Flights
     switch (landing.kind) {
       case 'validated':
       case 'completed':
+      case 'elsewhere':
         facts.status = 'revalidated'
         return
       case 'alone':

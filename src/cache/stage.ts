@@ -27,6 +27,8 @@ export interface Cache {
   readonly shelf: Shelf
   /** The key that a GET of this URL with these fields is looked up by. */
   keyFor(scheme: string, host: string, url: string, headers: Fields): string
+  /** Another process has dropped what is stored under this key: nobody joins what is under way for it. */
+  invalidated(key: string): void
   close(): Promise<void>
 }
 
@@ -44,7 +46,7 @@ export const cache = (options: CacheOptions): Cache => {
   const ask = asking(keyRules, keyFor)
 
   const stage: Stage = (next) => {
-    const { miss, fly } = collapsing(options, { next, flights, fetching, serving })
+    const { miss, fly } = collapsing(options, { next, shelf, flights, fetching, serving })
     const passMethod = otherMethods(options, { next, shelf, keyFor, fetching, serving })
 
     const handle: Handler = (req) => {
@@ -132,6 +134,7 @@ export const cache = (options: CacheOptions): Cache => {
     stage,
     shelf,
     keyFor,
+    invalidated: (key) => flights.invalidate(key),
     async close() {
       refreshes.close()
       await store.close()

@@ -146,6 +146,9 @@ export const main = async (
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> => {
+  // Started by ourselves, with a channel: one of --workers.
+  if (env.REVPROXY_IS_WORKER !== undefined && process.send !== undefined)
+    return (await import('./worker.ts')).serveAsWorker(env)
   const program = new Command('revproxy')
   const { own, command } = withoutCommand(argv)
   let run: (() => Promise<number>) | undefined

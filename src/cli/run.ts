@@ -161,8 +161,24 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   const guests = seldom(say)
   const ended = ci === undefined ? signal() : undefined
   let proxy: RunningProxy
+  const start =
+    options.workers === 1
+      ? startProxy
+      : async (...[, deps]: Parameters<typeof startProxy>) =>
+          (await import('../cluster/primary.ts')).startCluster(options, {
+            ...deps,
+            program: { path: process.argv[1]!, args: [] },
+            given: (port) => ({ ...given, port: { name: '--port', texts: [String(port)] } }),
+            say,
+            onFatal: (sentence) => void endNow(sentence),
+          })
+  const endNow = async (sentence: string): Promise<void> => {
+    say(sentence)
+    await Promise.all([out.flush(500), err.flush(500)])
+    process.exit(exitCodes.cannotStart)
+  }
   try {
-    proxy = await startProxy(options, {
+    proxy = await start(options, {
       version,
       clock,
       stages: ci?.stages,

@@ -4,6 +4,7 @@
  */
 
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import type {
   AdminAddress,
   CacheBackend,
@@ -95,6 +96,17 @@ export const parseInteger =
     if (!(value >= min && value <= max)) throw new BadValue(`a whole number from ${min} to ${max}`)
     return value
   }
+
+const MAX_WORKERS = 256
+
+/** How many worker processes; `auto` is one for each CPU that this process may use. */
+export const parseWorkers = (text: string): number => {
+  if (text.trim().toLowerCase() === 'auto') return availableParallelism()
+  const value = /^\d{1,4}$/.test(text.trim()) ? Number(text) : Number.NaN
+  if (!(value >= 1 && value <= MAX_WORKERS))
+    throw new BadValue(`a whole number from 1 to ${MAX_WORKERS}, or auto`)
+  return value
+}
 
 /** A number from 0 to 1. */
 export const parseFraction = (text: string): number => {

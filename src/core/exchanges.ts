@@ -8,21 +8,28 @@ export class Exchanges {
   readonly #observers: readonly Observer[]
   readonly #clock: Clock
   readonly #onObserverError: (error: unknown) => void
-  #lastId = 0
+  readonly #step: number
+  #lastId: number
 
   constructor(options: {
     observers: readonly Observer[]
     clock: Clock
     /** An observer threw: its fault, never the request's. */
     onObserverError: (error: unknown) => void
+    /** Numbers are `from`, `from + step` … : those of several processes must differ. */
+    numbers?: { readonly from: number; readonly step: number } | undefined
   }) {
     this.#observers = options.observers
     this.#clock = options.clock
     this.#onObserverError = options.onObserverError
+    const { from, step } = options.numbers ?? { from: 1, step: 1 }
+    this.#step = step
+    this.#lastId = from - step
   }
 
   open(init: ExchangeInit): Exchange {
-    const exchange = new Exchange(init, ++this.#lastId, this.#clock.now())
+    this.#lastId += this.#step
+    const exchange = new Exchange(init, this.#lastId, this.#clock.now())
     for (const observer of this.#observers) {
       try {
         observer.opened?.(exchange)

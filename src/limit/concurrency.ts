@@ -1,4 +1,5 @@
 import { finished } from 'node:stream'
+import type { Cancel } from '../core/cancel.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { ProxyResponse, Stage } from '../core/types.ts'
 import type { Queue } from './limiter.ts'
@@ -12,6 +13,8 @@ export interface ConcurrencyOptions {
   readonly maxWaitMs: number
   /** Most requests that wait; beyond that 503 at once. */
   readonly maxQueue?: number
+  /** Shares the turns with other processes; they are its own when absent. */
+  readonly turns?: TurnSource | undefined
 }
 
 const MAX_QUEUE = 10_000
@@ -24,12 +27,14 @@ const whenOver = ({ body }: ProxyResponse, over: () => void): void => {
   else finished(body, { writable: false }, () => over())
 }
 
-/**
- * Lets so many requests go on at once; the rest wait in the order they came. A request is under way until the body of
- * its answer has ended or was destroyed, not only until the head.
- */
-export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & Queue> => {
-  const { max, maxWaitMs, maxQueue = MAX_QUEUE } = options
+/** Gives turns in the order in which they are asked for. */
+export interface TurnSource extends Queue {
+  /** Resolves with the turn, or with why there is none. */
+  wait(cancel: Cancel, maxWaitMs: number): Promise<Turn | 'late' | 'gone' | 'full'>
+}
+
+/** So many turns at once; beyond so many that wait, none. */
+export const turnSource = async (max: number, maxQueue: number = MAX_QUEUE): Promise<TurnSource> => {
   const [{ default: Bottleneck }, { makeLimiter, Turns }] = await Promise.all([
     import('bottleneck'),
     import('./turns.ts'),
@@ -37,7 +42,7 @@ export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & 
   const crowd = { waiting: 0 }
   const turns = new Turns(makeLimiter(Bottleneck, { maxConcurrent: max }), { held: true, crowd })
   let underWay = 0
-  const begin = (turn: Turn): (() => void) => {
+  const begin = (turn: Turn): Turn => {
     underWay++
     let over = false
     return () => {
@@ -47,24 +52,39 @@ export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & 
       turn()
     }
   }
+  return {
+    waiting: () => Math.max(0, crowd.waiting - (max - underWay)),
+    async wait(cancel, maxWaitMs) {
+      // Whoever only waits for Bottleneck to say that there is room takes no place in the queue.
+      if (crowd.waiting >= maxQueue + (max - underWay)) return 'full'
+      const turn = await turns.wait(cancel, maxWaitMs)
+      return typeof turn === 'string' ? turn : begin(turn)
+    },
+  }
+}
+
+/**
+ * Lets so many requests go on at once; the rest wait in the order they came. A request is under way until the body of
+ * its answer has ended or was destroyed, not only until the head.
+ */
+export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & Queue> => {
+  const { max, maxWaitMs, maxQueue = MAX_QUEUE } = options
+  const turns = options.turns ?? (await turnSource(max, maxQueue))
   const stage: Stage = (next) => async (req) => {
     const { exchange } = req
-    // Whoever only waits for Bottleneck to say that there is room takes no place in the queue.
-    if (crowd.waiting >= maxQueue + (max - underWay)) {
-      throw new ProxyError(503, 'queue-full', `${maxQueue} requests wait already (--concurrency ${max}).`)
-    }
     const startedAt = performance.now()
-    const turn = await turns.wait(req.cancel, maxWaitMs)
+    const over = await turns.wait(req.cancel, maxWaitMs)
+    if (over === 'full')
+      throw new ProxyError(503, 'queue-full', `${maxQueue} requests wait already (--concurrency ${max}).`)
     exchange.queuedMs = (exchange.queuedMs ?? 0) + (performance.now() - startedAt)
-    if (turn === 'gone') throw new ProxyError(499, 'client-gone', 'the client left before its turn')
-    if (turn === 'late') {
+    if (over === 'gone') throw new ProxyError(499, 'client-gone', 'the client left before its turn')
+    if (over === 'late') {
       throw new ProxyError(
         503,
         'queue-timeout',
         `no turn within ${seconds(maxWaitMs)} (--concurrency ${max}, --rate-max-wait).`,
       )
     }
-    const over = begin(turn)
     try {
       if (req.cancel.fired) throw new ProxyError(499, 'client-gone', 'the client left before its turn')
       const response = await next(req)
@@ -75,5 +95,5 @@ export const concurrency = async (options: ConcurrencyOptions): Promise<Stage & 
       throw error
     }
   }
-  return Object.assign(stage, { waiting: () => Math.max(0, crowd.waiting - (max - underWay)) })
+  return Object.assign(stage, { waiting: turns.waiting })
 }

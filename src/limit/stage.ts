@@ -20,10 +20,18 @@ export interface RateLimitOptions {
   readonly redis?: SharedRedis | undefined
   /** A Redis that does not answer in time is passed over, `--cache-timeout`. */
   readonly redisTimeoutMs?: number
+  /** Counts instead, together with other processes. */
+  readonly limiter?: Limiter | undefined
 }
 
-// Imported when wanted: rate-limiter-flexible costs 21 ms to load, bottleneck 10.
-const makeLimiter = async (options: RateLimitOptions): Promise<Limiter> => {
+/** What a limiter is made of. */
+export type LimiterOptions = Pick<
+  RateLimitOptions,
+  'rate' | 'mode' | 'maxWaitMs' | 'clock' | 'redis' | 'redisTimeoutMs'
+>
+
+/** The limiter of this process. Imported when wanted: rate-limiter-flexible costs 21 ms to load, bottleneck 10. */
+export const makeLimiter = async (options: LimiterOptions): Promise<Limiter> => {
   const { rate, maxWaitMs, clock, redis, redisTimeoutMs = 50 } = options
   if (options.mode === 'delay') return (await import('./delay.ts')).delayLimiter({ rate, maxWaitMs, clock })
   return (await import('./window.ts')).windowLimiter({ rate, redis, redisTimeoutMs })
@@ -41,7 +49,7 @@ const withFields = (response: ProxyResponse, added: readonly string[]): ProxyRes
  */
 export const rateLimit = async (options: RateLimitOptions): Promise<Stage & Queue> => {
   const { rate, by, mode, clock } = options
-  const limiter = await makeLimiter(options)
+  const limiter = options.limiter ?? (await makeLimiter(options))
   const keyOf = keyBy(by)
   const stage: Stage = (next) => async (req) => {
     const { exchange } = req

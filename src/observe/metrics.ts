@@ -25,6 +25,30 @@ export interface MetricsOptions {
   readonly spansReceived?: (() => number) | undefined
   /** Log lines given up since the start. */
   readonly logLinesDropped?: (() => number) | undefined
+  /** Where several processes serve. */
+  readonly processes?: Processes | undefined
+}
+
+/** Further processes, whose own metrics (memory, processor, event loop) stand beside ours. */
+export interface Processes {
+  /** Label of this one. */
+  readonly own: string
+  /**
+   * Metrics of each other one, as prom-client gives them; those that do not answer are left out. Asked for before
+   * each scrape: by then all that they have served is counted here.
+   */
+  others(): Promise<Array<readonly ProcessFamily[]>>
+  /** Workers that were replaced, and those that serve. */
+  readonly restarts: () => number
+  readonly serving: () => number
+}
+
+/** A metric of a process, with its samples. */
+export interface ProcessFamily {
+  readonly name: string
+  readonly help: string
+  readonly type: string
+  readonly values: readonly object[]
 }
 
 /** What `metrics` gives. */

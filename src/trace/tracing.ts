@@ -13,6 +13,8 @@ export interface TracingOptions {
   readonly endpoints: readonly TraceEndpoint[]
   /** Port for the spans of the upstream; undefined: none are received. */
   readonly receivePort: number | undefined
+  /** Another process listens there. */
+  readonly receiveElsewhere?: boolean
   /** Gives exchanges ids though nobody is sent any span. */
   readonly idsWanted: boolean
   readonly serviceName: string
@@ -47,7 +49,9 @@ export const startTracing = async (options: TracingOptions): Promise<Tracing | u
   const endpoints = options.endpoints.filter((endpoint) => !isOurs(endpoint, receivePort))
   if (endpoints.length === 0 && receivePort === undefined && !options.idsWanted) return undefined
   const receiving =
-    receivePort === undefined ? undefined : await startReceiving(receivePort, { ...options, endpoints })
+    receivePort === undefined || options.receiveElsewhere === true
+      ? undefined
+      : await startReceiving(receivePort, { ...options, endpoints })
   const exporters =
     endpoints.length === 0
       ? undefined

@@ -63,6 +63,12 @@ class Kept {
     if (this.#packed !== undefined) this.#slot = undefined
   }
 
+  /** It was served so many times from a copy. */
+  served(times: number): void {
+    if (this.#slot instanceof Entry) this.#slot.hits += times
+    else if (this.#packed !== undefined) this.#packed.hits += times
+  }
+
   /** What there is to look at; it stays as it is. */
   standing(): Standing {
     const { guard } = this
@@ -236,8 +242,14 @@ class LruAdapter {
   }
 }
 
+/** The store in this process. */
+export interface MemoryStore extends Store {
+  /** What stands under the key was used elsewhere, and served so many times. */
+  used(key: string, times: number): void
+}
+
 /** A store of at most so many bytes. */
-export const memoryStore = (maxBytes: number): Store => {
+export const memoryStore = (maxBytes: number): MemoryStore => {
   const adapter = new LruAdapter(maxBytes)
   const keyv = new Keyv<Slot | Coming>({ store: adapter, useKeyPrefix: false })
   // Its default serialisation costs 10–500 µs a call; slots never leave the process.
@@ -260,6 +272,7 @@ export const memoryStore = (maxBytes: number): Store => {
       await keyv.delete(key)
     },
     whyGone: (key) => adapter.dropped.get(key),
+    used: (key, times) => adapter.lru.get(key)?.served(times),
     async *keys(prefix, most = Number.POSITIVE_INFINITY) {
       // A copy of the keys: what is evicted or stored meanwhile must not end or double the walk.
       const all: string[] = []

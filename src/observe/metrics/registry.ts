@@ -3,10 +3,11 @@
  * text formats and the metrics of the process.
  */
 import type { Gauge, Metric, Registry } from 'prom-client'
-import type { MetricsOptions } from '../metrics.ts'
+import type { MetricsOptions, Processes } from '../metrics.ts'
 import type { Counts } from './counts.ts'
 import type { Buckets, Labels, Sample } from './distributions.ts'
 import { methods, sane } from './labels.ts'
+import { addProcess } from './process.ts'
 import type { Series } from './series.ts'
 
 /** The name that dashboards of go-rev-proxy ask for. */
@@ -25,22 +26,21 @@ export const scraper = async (counts: Counts, options: MetricsOptions): Promise<
   addHttp(prom, registry, counts)
   addOurs(prom, registry, counts)
   addFromElsewhere(prom, registry, options)
-  prom.collectDefaultMetrics({ register: registry })
-  for (const name of misleading) registry.removeSingleMetric(name)
+  const { processes } = options
+  const others = new Map<string, object[]>()
+  if (processes === undefined) addProcess(prom, registry)
+  else addProcesses(prom, registry, processes, others)
   return async (openMetrics) => {
+    if (processes !== undefined) {
+      const all = (await processes.others()).flat()
+      others.clear()
+      for (const { name, values } of all) others.set(name, [...(others.get(name) ?? []), ...values])
+    }
     if (!openMetrics) return registry.metrics()
     const text = await inOpenMetrics(prom, registry).metrics()
     return text.replace(/ Nan$/gm, ' NaN')
   }
 }
-
-/** Gauges with the name of counters, and one that reads 292 years whenever nothing was measured since the last scrape. */
-const misleading = [
-  'nodejs_active_handles_total',
-  'nodejs_active_requests_total',
-  'nodejs_active_resources_total',
-  'nodejs_eventloop_lag_min_seconds',
-]
 
 /**
  * The same metrics for OpenMetrics 1.0, where a family of counters is named without `_total`. prom-client renames the
@@ -271,5 +271,33 @@ const addFromElsewhere = (prom: Prom, registry: Registry, options: MetricsOption
   }
   gauge('revproxy_build_info', 'Always 1; what runs here.', ['version', 'node'], (info) =>
     info.set({ version: options.version, node: process.versions.node }, 1),
+  )
+}
+
+/** The metrics of each process, labelled with its worker: none of them can be added up without loss. */
+const addProcesses = (
+  prom: Prom,
+  registry: Registry,
+  processes: Processes,
+  others: ReadonlyMap<string, readonly object[]>,
+): void => {
+  const own = new prom.Registry()
+  addProcess(prom, own, processes.own)
+  for (const metric of own.getMetricsAsArray() as unknown as Family[]) {
+    const { name, help, type } = metric
+    const get = async () => {
+      const mine = (await metric.get()) as { values: object[] }
+      return { ...mine, name, help, type, values: [...mine.values, ...(others.get(name) ?? [])] }
+    }
+    registry.registerMetric({ name, help, type, get } as unknown as Metric)
+  }
+  gauges(prom, registry)('revproxy_workers', 'Worker processes that serve.', [], (gauge) =>
+    gauge.set(processes.serving()),
+  )
+  counters(prom, registry)(
+    'revproxy_worker_restarts_total',
+    'Worker processes that ended by accident and were replaced.',
+    [],
+    () => [[{}, processes.restarts()]],
   )
 }

@@ -1,0 +1,191 @@
+/** A worker: a proxy whose store, limits and record are those of the process that started it. */
+import { Socket } from 'node:net'
+import type { Leases } from '../cache/asked.ts'
+import { type Store, Tombstone } from '../cache/store/store.ts'
+import type { Cancel } from '../core/cancel.ts'
+import { processFamilies } from '../observe/metrics/process.ts'
+import type { Options } from '../options.ts'
+import { makeStore, type RunningProxy, startProxy, type Together } from '../proxy.ts'
+import { clockByLead } from './clock.ts'
+import { Link, type Said } from './link.ts'
+import { nearStore } from './near-store.ts'
+import { reporter } from './records.ts'
+
+/** The descriptor of the link, beside stdin, stdout, stderr and node's own channel. */
+export const LINK_FD = 4
+
+/** What a worker is told to begin with. Plain JSON. */
+export interface Begin {
+  /** What was written on the command line and in the environment. */
+  readonly given: unknown
+  readonly version: string
+  /** From 1 on. */
+  readonly worker: number
+  readonly numbers: { readonly from: number; readonly step: number }
+  /** Of the clock (`clockByLead`). */
+  readonly lead: number
+  /** Bytes for copies of what is in the memory store, and for bodies on their way into it. */
+  readonly nearBytes: number
+  readonly roomBytes: number
+  /** This worker's share of `--max-connections`. */
+  readonly maxConnections: number | undefined
+  /** What to serve TLS with. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
+}
+
+/** How soon what is not in the record of any exchange is told. */
+const STATE_EVERY_MS = 250
+
+/** Serves until told to end, or until the process that started it is gone. `settle` gives the options again. */
+export const work = (settle: (given: unknown) => Options): void => {
+  const link = new Link(new Socket({ fd: LINK_FD, readable: true, writable: true }), (error) => fault(error))
+  const fault = (error: unknown): void =>
+    link.tell('fault', { text: String((error as Error)?.stack ?? error) })
+  // A terminal sends them to all of us; the process that started us says when to end.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {})
+  process.on('uncaughtException', fault)
+  process.on('unhandledRejection', fault)
+  void link.closed.then(() => process.exit(0))
+  link.on('begin', async (said) => {
+    try {
+      await begin(said as unknown as Begin, settle, link, fault)
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      link.tell('failed', { code, message })
+      await link.flush()
+      process.exit(1)
+    }
+  })
+}
+
+const begin = async (
+  told: Begin,
+  settle: (given: unknown) => Options,
+  link: Link,
+  fault: (error: unknown) => void,
+): Promise<void> => {
+  const { maxConnections, tls } = told
+  const options: Options = {
+    ...settle(told.given),
+    ...(maxConnections === undefined ? {} : { 'max-connections': maxConnections }),
+    ...tls,
+  }
+  const clock = clockByLead(told.lead)
+  const report = reporter(link)
+  const families = processFamilies(String(told.worker))
+  let onDropped: (key: string) => void = () => {}
+  const near = options.cache.every(({ kind }) => kind === 'memory')
+    ? nearStore(link, told.nearBytes)
+    : undefined
+  link.on('outdated', ({ key, dropped }) => {
+    near?.forget(String(key))
+    if (dropped === true) onDropped(String(key))
+  })
+  link.on('process', async () => {
+    // Whoever asks for the numbers is to find all that they know of in them.
+    report.flush()
+    return { said: { families: await families() } }
+  })
+  const together: Together = {
+    store: near ?? (await sharedStore(options, link)),
+    leases: leasesOver(link),
+    limiter: limiterOver(link),
+    turns: turnsOver(link),
+    numbers: told.numbers,
+    roomBytes: told.roomBytes,
+    metricsPage: async (accept) => (await link.call('scrape', { accept })).said as never,
+    watch(state) {
+      let before = JSON.stringify({ spansDropped: 0, holding: 0 })
+      setInterval(() => {
+        const now = state()
+        if (JSON.stringify(now) === before) return
+        before = JSON.stringify(now)
+        link.tell('state', now)
+      }, STATE_EVERY_MS).unref()
+    },
+    onDropped(dropped) {
+      onDropped = dropped
+    },
+  }
+  const proxy: RunningProxy = await startProxy(options, {
+    version: told.version,
+    clock,
+    observers: [report],
+    // The process that started us watches Redis too, and tells of it once.
+    notices: {
+      redisAway: () => {},
+      redisBack: () => {},
+      trace: (sentence) => link.tell('trace', { sentence }),
+      internal: fault,
+      malformed: (client, { status, message, cause }) =>
+        link.tell('malformed', { client, status, message, code: (cause as NodeJS.ErrnoException)?.code }),
+      full: (client, max) => link.tell('full', { client, max }),
+      tooFewFiles: (max, enough) => link.tell('too-few-files', { max, enough }),
+    },
+    together,
+  })
+  link.on('close', async ({ graceMs }) => {
+    await proxy.close(Number(graceMs))
+    report.flush()
+  })
+  link.on('exit', () => process.exit(0))
+  link.tell('ready', { port: proxy.port, addresses: proxy.addresses })
+}
+
+/** Redis, where other workers hear at once of what is dropped: they may be fetching it. */
+const sharedStore = async (options: Options, link: Link): Promise<Store | undefined> => {
+  const quiet = { redisAway() {}, redisBack() {}, trace() {}, internal() {} }
+  const store = await makeStore(options, quiet)
+  if (store === undefined) return undefined
+  return {
+    ...store,
+    async set(key, slot, keepMs, askedAt) {
+      try {
+        return await store.set(key, slot, keepMs, askedAt)
+      } finally {
+        if (slot instanceof Tombstone) await link.call('dropped', { key })
+      }
+    },
+  }
+}
+
+const leasesOver = (link: Link): Leases => ({
+  async take(key, leader) {
+    const { said } = await link.call('lease', { key, leader })
+    return said as never
+  },
+  async tryTake(key, leader) {
+    const { said } = await link.call('try-lease', { key, leader })
+    return said.ours === true
+  },
+  release: (key, outcome) => link.tell('release', { key, outcome }),
+})
+
+let lastTicket = 0
+
+/** Asks, and says so when whom it is for has left. */
+const askFor = async (link: Link, what: string, said: Said, cancel: Cancel) => {
+  const ticket = ++lastTicket
+  const takeBack = cancel.onFire(() => link.tell('leave', { ticket }))
+  try {
+    return { ticket, ...(await link.call(what, { ...said, ticket })) }
+  } finally {
+    takeBack()
+  }
+}
+
+const limiterOver = (link: Link): Together['limiter'] => ({
+  async take(key, cancel) {
+    const { said } = await askFor(link, 'take', { key }, cancel)
+    return said as never
+  },
+})
+
+const turnsOver = (link: Link): Together['turns'] => ({
+  // Known where the turns are.
+  waiting: () => 0,
+  async wait(cancel, maxWaitMs) {
+    const { said, ticket } = await askFor(link, 'turn', { maxWaitMs }, cancel)
+    return (said.turn as 'late' | 'gone' | 'full' | undefined) ?? (() => link.tell('turn-over', { ticket }))
+  },
+})
