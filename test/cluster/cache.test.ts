@@ -47,7 +47,9 @@ for (const kind of ['memory', 'redis'] as const) {
     const purged = await get(`${program.adminUrl}/cache/entries?url=/thing`, { method: 'DELETE' })
     assert.deepEqual(JSON.parse(purged.text), { purged: 1 })
     assert.match(cacheStatus(await b(url)), /detail="purged"/)
-    assert.equal((await get(`${program.adminUrl}/cache/entry?url=/thing`)).status, 200)
+    await until('the admin listener sees it', async () => {
+      return (await get(`${program.adminUrl}/cache/entry?url=/thing`)).status === 200
+    })
     const logged = await loggedLines(program, 20)
     assert.deepEqual([...new Set(logged.map(workerOf))].sort(), [1, 2])
   })
