@@ -25,6 +25,8 @@ import { MAX_FIELD_LINES, type RequestTarget, requestTarget } from './edge/targe
 import type { TlsCredentials } from './edge/tls.ts'
 import type { Trusted } from './http/forwarded.ts'
 
+export type { LocalPage } from './edge/page.ts'
+
 /** How long the head of a request may take to come, unless the options say. */
 const HEAD_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_MS = 65_000
