@@ -11,7 +11,7 @@ import { answerRaw } from './refusals.ts'
  * So many refused connections are closed gently at once, and never many more than are let in: they need files too.
  * Further ones are closed without a word.
  */
-const GENTLE_AT_ONCE = 100
+const GENTLE_AT_ONCE = 32
 const GENTLE_AT_LEAST = 10
 
 /** What admission goes by. */

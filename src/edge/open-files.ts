@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 
 /** Files of the program itself: modules, log, admin, Redis, traces, refused connections on their way out. */
-const OUR_OWN = 64
+const OUR_OWN = 80
 const FEWEST = 8
 
 /** How many files this process may have open; undefined where the system does not tell. */

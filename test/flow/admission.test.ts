@@ -77,8 +77,8 @@ test('a WebSocket and a declined upgrade count once', async (t) => {
 
 for (const [files, want] of [
   [undefined, undefined],
-  [1024, 480],
-  [100, 18],
+  [1024, 472],
+  [100, 10],
   [10, 8],
 ] as const)
   test(`${files ?? 'an unknown number of'} open files let ${want ?? 'any number of'} clients in`, () =>

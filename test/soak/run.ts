@@ -59,9 +59,11 @@ const row = (held: Held): void =>
       `rss ${mb(held.rssBytes)} MB  heap ${mb(held.heapBytes)} MB  sockets ${sockets(held)}  timers ${timers(held)}`,
   )
 row(before)
+let told = 0
 for (let i = 1; i <= 15; i++) {
   await sleep(startedAt + (i * seconds * 1000) / 15 - performance.now())
   row(await world.held())
+  for (; told < load.tally.failures.length; told++) console.log(`        ${load.tally.failures[told]}`)
   if (world.proxy.exitCode !== null) break
 }
 await faults.stop()
