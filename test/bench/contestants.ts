@@ -1,5 +1,5 @@
 /** Who is measured: how each is started, and what it is set to do. */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,6 +49,28 @@ export const undiciPipe: Contestant = {
   name: `undici ${packageVersion('undici', packageRoot)}, careful pipe`,
   start: ({ upstream, core }) => startServer(own('undici-pipe', [upstream], core)),
 }
+
+/** WebSockets that send back what they get: the upstream of tunnels, and their yardstick. */
+export const echo: Contestant = {
+  name: 'ws, no proxy between',
+  start: ({ core }) => startServer(own('ws-echo', [], core)),
+}
+
+/** Proxies for node that are there when somebody installed them: `npm install --no-save <name> …`. */
+export const peers: readonly Contestant[] = [
+  'httpxy',
+  'http-proxy-middleware',
+  '@fastify/http-proxy',
+].flatMap((name) => {
+  if (!existsSync(join(packageRoot, 'node_modules', name))) return []
+  return [
+    {
+      name: `${name} ${packageVersion(name, packageRoot)}`,
+      guest: true,
+      start: ({ upstream, core }) => startServer(own('peer', [name, upstream], core)),
+    } satisfies Contestant,
+  ]
+})
 
 export const httpProxy: Contestant = {
   name: `http-proxy ${packageVersion('http-proxy', packageRoot)}, keep-alive agent`,
@@ -109,7 +131,7 @@ daemon off;
 worker_processes 1;
 pid ${folder}/pid;
 error_log ${folder}/error.log crit;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
   access_log ${log === 'file' ? `${folder}/access.log` : 'off'};
   sendfile on;
@@ -130,6 +152,7 @@ http {
     listen 127.0.0.1:${port};
     location /pass/ { proxy_pass http://target; }
     location /hit/ { proxy_pass http://target; proxy_cache all; }
+    location /storm/ { proxy_pass http://target; proxy_cache all; proxy_cache_lock on; }
   }
 }
 `,
@@ -137,6 +160,26 @@ http {
   const args = ['-p', folder, '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')]
   return startServer({ file, args, core, port })
 }
+
+const caddyFile = findProgram('caddy')
+
+/** Caddy as a plain reverse proxy. undefined where there is none. */
+export const caddy: Contestant | undefined =
+  caddyFile === undefined
+    ? undefined
+    : {
+        guest: true,
+        name: `Caddy ${programVersion(caddyFile, 'version')}`,
+        async start({ upstream, core }) {
+          const port = await freePort()
+          const file = join(mkdtempSync(join(temporary, 'caddy-')), 'Caddyfile')
+          writeFileSync(
+            file,
+            `{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://127.0.0.1:${port} {\n\treverse_proxy ${new URL(upstream).host}\n}\n`,
+          )
+          return startServer({ file: caddyFile, args: ['run', '--config', file], core, port })
+        },
+      }
 
 /** Varnish with one pool of threads. undefined where there is none. */
 export const varnish: Contestant | undefined =
@@ -201,6 +244,7 @@ export const missing: readonly string[] = [
   ...(nginxFile === undefined ? ['nginx'] : []),
   ...(varnishFile === undefined ? ['varnishd'] : []),
   ...(redisFile === undefined ? ['redis-server'] : []),
+  ...(caddyFile === undefined ? ['Caddy'] : []),
   ...(findProgram('wrk') === undefined ? ['wrk'] : []),
   ...(findProgram('taskset') === undefined ? ['taskset'] : []),
 ]

@@ -19,7 +19,19 @@ export interface Load {
 export const CONNECTIONS = 32
 
 const wrk = findProgram('wrk')
-const ownClient = fileURLToPath(new URL('servers/load-client.js', import.meta.url))
+const clientFile = (name: string): string => fileURLToPath(new URL(`servers/${name}.js`, import.meta.url))
+const ownClient = clientFile('load-client')
+
+/** How it is asked, where not plainly for one path. */
+export interface How {
+  /** A script of wrk's. */
+  readonly script?: string | undefined
+  /** A client of the folder `servers` instead of wrk. */
+  readonly client?: string | undefined
+}
+
+/** Whether scripts can be run. */
+export const canScript = wrk !== undefined
 
 /** What makes the load. */
 export const generator =
@@ -31,13 +43,19 @@ export const load = async (
   path: string,
   seconds: number,
   core: number | undefined,
+  how: How = {},
 ): Promise<Load> => {
+  const client = how.client === undefined ? ownClient : clientFile(how.client)
   const child =
-    wrk === undefined
-      ? start(process.execPath, [ownClient, String(port), path, String(CONNECTIONS), String(seconds)], core)
+    wrk === undefined || how.client !== undefined
+      ? start(process.execPath, [client, String(port), path, String(CONNECTIONS), String(seconds)], core)
       : start(
           wrk,
-          ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', `http://127.0.0.1:${port}${path}`],
+          [
+            ...['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency'],
+            ...(how.script === undefined ? [] : ['-s', how.script]),
+            `http://127.0.0.1:${port}${path}`,
+          ],
           core,
         )
   const startedAt = performance.now()
@@ -65,7 +83,8 @@ export const load = async (
     await sleep(100)
   }
   if ((await code) !== 0) throw new Error(`the load generator failed:\n${out}`)
-  const read = wrk === undefined ? (JSON.parse(out) as Omit<Load, 'share'>) : readWrk(out)
+  const read =
+    wrk === undefined || how.client !== undefined ? (JSON.parse(out) as Omit<Load, 'share'>) : readWrk(out)
   if (read.requests === 0) throw new Error(`not one answer came:\n${out}`)
   return { ...read, share }
 }

@@ -3,15 +3,19 @@ import { once } from 'node:events'
 import { get } from 'node:http'
 import { type Server, sleep } from './children.ts'
 import { bare, type Contestant } from './contestants.ts'
-import { type Load, load } from './load.ts'
+import { type How, type Load, load } from './load.ts'
 import { cpuMicros, processTree, residentMb } from './proc.ts'
+import { answered } from './storm.ts'
 
 /** What is asked of whom. */
 export interface Scenario {
   readonly name: string
   readonly path: string
-  /** Whether answers come out of the contestants' caches. */
-  readonly cached: boolean
+  /** Whether answers come out of the contestants' caches; undefined where that is not looked at. */
+  readonly cached: boolean | undefined
+  readonly how?: How
+  /** Whom the contestants ask; the bare server when absent. */
+  readonly upstream?: Contestant
   /** The first is the yardstick. */
   readonly contestants: readonly Contestant[]
 }
@@ -43,7 +47,7 @@ export interface Measured {
 
 /** Measures; the servers of the scenario are started for it and ended after it. */
 export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[]> => {
-  const upstream = await bare.start({ upstream: '', core: plan.loadCore })
+  const upstream = await (scenario.upstream ?? bare).start({ upstream: '', core: plan.loadCore })
   const place = {
     upstream: `http://127.0.0.1:${upstream.port}`,
     core: plan.serverCore,
@@ -62,7 +66,7 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
         continue
       }
       playing.push({ name, server, rounds: [] })
-      await check(server, name, scenario, upstream)
+      if (scenario.cached !== undefined) await check(server, name, scenario, upstream)
       await warmUp(server, scenario, plan)
     }
     for (let round = 0; round < plan.rounds; round++) {
@@ -83,16 +87,21 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
 const LEAST_MICROS = 100_000
 
 /** By requests, not by time: on a busy machine a second is a few requests, and node still interprets. */
-const warmUp = async (server: Server, { path }: Scenario, plan: Plan): Promise<void> => {
+const warmUp = async (server: Server, { path, how }: Scenario, plan: Plan): Promise<void> => {
   let requests = 0
   for (let second = 0; second < plan.warmUp.seconds && requests < plan.warmUp.requests; second++)
-    requests += (await load(server.port, path, 1, plan.loadCore)).requests
+    requests += (await load(server.port, path, 1, plan.loadCore, how)).requests
 }
 
-const oneRound = async (server: Server, name: string, { path }: Scenario, plan: Plan): Promise<Round> => {
+const oneRound = async (
+  server: Server,
+  name: string,
+  { path, how }: Scenario,
+  plan: Plan,
+): Promise<Round> => {
   const pids = processTree(server.pid)
   const before = cpuMicros(pids)
-  const result = await load(server.port, path, plan.seconds, plan.loadCore)
+  const result = await load(server.port, path, plan.seconds, plan.loadCore, how)
   const after = cpuMicros(pids)
   if (result.errors > 0) throw new Error(`${name}: ${result.errors} answers were wrong or did not come`)
   const used = before === undefined || after === undefined ? undefined : after - before
@@ -141,11 +150,4 @@ const bytesOf = async (url: string): Promise<Buffer> => {
   for await (const chunk of response) chunks.push(chunk)
   if (response.statusCode !== 200) throw new Error(`${url} gives ${response.statusCode}`)
   return Buffer.concat(chunks)
-}
-
-/** How many requests the upstream has answered. */
-const answered = async ({ child }: Server): Promise<number> => {
-  const reply = once(child, 'message')
-  child.send('answered?')
-  return (await reply)[0] as number
 }

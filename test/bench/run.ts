@@ -4,24 +4,14 @@
  */
 import { rmSync } from 'node:fs'
 import { canPin, endAllWithUs } from './children.ts'
-import {
-  bare,
-  type Contestant,
-  httpProxy,
-  missing,
-  nginx,
-  revproxy,
-  startRedis,
-  temporary,
-  undiciPipe,
-  varnish,
-} from './contestants.ts'
+import { missing, nginx, revproxy, startRedis, temporary, varnish } from './contestants.ts'
 import { CONNECTIONS, generator } from './load.ts'
 import { allowedCores, machine } from './machine.ts'
-import { type Measured, measure, type Plan, type Scenario } from './measure.ts'
+import { type Measured, measure, type Plan } from './measure.ts'
 import { observation } from './observation.ts'
-import { paths } from './servers/payload.ts'
+import { scenarios, us } from './scenarios.ts'
 import { startUp } from './start-up.ts'
+import { storm } from './storm.ts'
 import { type Budget, budgetTable, heldUp, scenarioTable, startUpTable, timesCheaper } from './table.ts'
 
 const words = process.argv.slice(2)
@@ -37,55 +27,6 @@ const plan: Plan = {
   serverCore: pinned ? serverCore : undefined,
   loadCore: pinned ? loadCore : undefined,
 }
-
-const present = (...contestants: ReadonlyArray<Contestant | undefined>): Contestant[] =>
-  contestants.filter((contestant) => contestant !== undefined)
-
-const us = 'revproxy'
-const ofMemory = 'revproxy, memory'
-const ofRedis = 'revproxy, Redis'
-
-const scenarios = (redisPort: number | undefined): Scenario[] =>
-  [
-    {
-      name: 'pass-through, 1 KB, not cacheable',
-      path: paths.pass,
-      cached: false,
-      contestants: present(bare, undiciPipe, httpProxy, nginx(), varnish, revproxy(us, [])),
-    },
-    {
-      name: 'hit, 1 KB',
-      path: paths.hit,
-      cached: true,
-      contestants: present(bare, nginx(), varnish, revproxy(us, [])),
-    },
-    {
-      name: 'hit, 100 KB',
-      path: paths.large,
-      cached: true,
-      contestants: present(bare, nginx(), varnish, revproxy(us, [])),
-    },
-    {
-      name: 'hit, 1 KB, log to a file',
-      path: paths.hit,
-      cached: true,
-      contestants: present(bare, nginx('file'), revproxy(us, [], 'file')),
-    },
-    {
-      name: 'hit, 1 KB, Redis',
-      path: paths.hit,
-      cached: true,
-      contestants:
-        redisPort === undefined
-          ? []
-          : [
-              bare,
-              revproxy(ofMemory, []),
-              // A machine that is busy for 50 ms must not turn hits into misses.
-              revproxy(ofRedis, ['--cache', `redis://127.0.0.1:${redisPort}`, '--cache-timeout', '5s']),
-            ],
-    },
-  ].filter(({ name, contestants }) => contestants.length > 0 && isWanted(name))
 
 /** What DESIGN §6 asks, as far as those who are asked for are here. */
 const budgetsOf = (results: ReadonlyMap<string, readonly Measured[]>): Budget[] => {
@@ -103,6 +44,7 @@ const budgetsOf = (results: ReadonlyMap<string, readonly Measured[]>): Budget[] 
   }
   add('pass-through, 1 KB, not cacheable', us, 'undici', 0.85)
   add('pass-through, 1 KB, not cacheable', us, 'http-proxy', 1.6)
+  add('pass-through, 1 KB, not cacheable', us, 'Caddy', 1)
   add('hit, 1 KB', us, 'bare', 0.85)
   add('hit, 1 KB', us, 'Varnish', 1)
   add('hit, 100 KB', us, 'nginx', 1)
@@ -120,7 +62,7 @@ const main = async (): Promise<void> => {
 `)
   const results = new Map<string, readonly Measured[]>()
   const redis = isWanted('hit, 1 KB, Redis') ? await startRedis(plan.loadCore) : undefined
-  for (const scenario of scenarios(redis?.port)) {
+  for (const scenario of scenarios(redis?.port).filter(({ name }) => isWanted(name))) {
     const measured = await measure(scenario, plan)
     results.set(scenario.name, measured)
     const second = measured.find(({ name }) => name.startsWith('http-proxy'))
@@ -129,6 +71,10 @@ const main = async (): Promise<void> => {
     if (remark !== undefined) console.log(`${remark}\n`)
   }
   await redis?.stop()
+  if (isWanted('storm')) {
+    const players = [nginx(), varnish, revproxy(us, [])].filter((each) => each !== undefined)
+    console.log(`### storm\n\n${await storm(players, plan)}\n`)
+  }
   // Only where it is asked for by name: it measures nobody else.
   if (wanted.includes('observation')) {
     const text = await observation(plan, { intoReadme: words.includes('--readme') })

@@ -12,5 +12,6 @@ proxy.on('error', (_error, _req, res) => {
   res.end()
 })
 const server = createServer({ keepAliveTimeout: 120_000, noDelay: true }, (req, res) => proxy.web(req, res))
+server.on('upgrade', (req, socket, head) => proxy.ws(req, socket, head))
 server.listen(0, '127.0.0.1', () => console.log(`listening on ${(server.address() as AddressInfo).port}`))
 process.on('disconnect', () => process.exit())

@@ -9,9 +9,13 @@ const bodies: Readonly<Record<string, Buffer>> = {
   [paths.large]: Buffer.alloc(100 * 1024, 'c'),
 }
 
+/** Many URLs of one size, all cacheable; those of a storm keep their askers waiting. */
+export const many = { mixed: '/hit/u', storm: '/storm/' } as const
+const isOneOfMany = (path: string): boolean => path.startsWith(many.mixed) || path.startsWith(many.storm)
+
 /** An answer as writeHead and end take it; undefined for a path that there is none for. */
 export const answerTo = (path: string): { fields: string[]; body: Buffer } | undefined => {
-  const body = bodies[path]
+  const body = bodies[path] ?? (isOneOfMany(path) ? bodies[paths.hit] : undefined)
   if (body === undefined) return undefined
   return {
     body,
