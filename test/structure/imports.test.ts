@@ -36,6 +36,7 @@ const allowed: Record<string, readonly string[]> = {
     'observe',
     'admin',
     'edge/open-files.ts',
+    'edge/page.ts',
     'server.ts',
     'edge/local-ca.ts',
     'options.ts',
