@@ -1,7 +1,8 @@
 /** One question to one address of the target: is it there, and what does it answer? */
 import { lookup } from 'node:dns/promises'
-import { type IncomingMessage, request as overHttp } from 'node:http'
+import { type IncomingMessage, request as overHttp, STATUS_CODES } from 'node:http'
 import { request as overHttps } from 'node:https'
+import type { ConnectionOptions as TlsRequestOptions } from 'node:tls'
 import type { HeaderEdit, Target } from '../core/values.ts'
 
 /** A place where the target may listen. */
@@ -56,7 +57,57 @@ export const addressesOf = async (target: Target): Promise<Address[]> => {
 }
 
 /** Asks once, with GET; reads nothing of the body. Never rejects. */
-export const probe = (
+export const probe = async (
+  address: Address,
+  options: ProbeOptions,
+  within: { timeoutMs: number; signal?: AbortSignal },
+): Promise<Came> => {
+  if (options.target.h2c === true) return overHttp2(address, options, within)
+  const came = await overHttp1(address, options, within)
+  // A server of gRPC, say.
+  const http2Only = came.kind === 'error' && /no.application.protocol/i.test(`${came.code} ${came.message}`)
+  return http2Only ? overHttp2(address, options, within) : came
+}
+
+const overHttp2 = async (
+  { host, port }: Address,
+  { target, path, hostHeader, header, insecure, ca }: ProbeOptions,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+): Promise<Came> => {
+  const { askHttp2 } = await import('./probe-http2.ts')
+  const late = AbortSignal.timeout(timeoutMs)
+  const headers: Record<string, string> = { accept: '*/*', 'user-agent': 'revproxy (is it ready?)' }
+  for (const { name, value } of header) if (value !== undefined) headers[name.toLowerCase()] = value
+  try {
+    const { status, fields } = await askHttp2({
+      tls: target.h2c
+        ? undefined
+        : {
+            servername: /^[\d.]+$|:/.test(target.hostname) ? '' : target.hostname,
+            rejectUnauthorized: !insecure,
+            ...(ca === undefined ? {} : { ca: [ca] }),
+          },
+      host,
+      port,
+      headers,
+      path: `${target.basePath}${path}`,
+      authority: hostHeader === 'target' || hostHeader === 'client' ? target.authority : hostHeader,
+      signal: signal === undefined ? late : AbortSignal.any([late, signal]),
+    })
+    return { kind: 'answer', status, statusText: STATUS_CODES[status] ?? '', fields }
+  } catch (error) {
+    if (late.aborted)
+      return {
+        kind: 'error',
+        code: 'TIMEOUT',
+        message: `no answer within ${Math.round(timeoutMs / 100) / 10} s`,
+      }
+    const { code, message, name } = error as NodeJS.ErrnoException
+    return { kind: 'error', code: code ?? name, message }
+  }
+}
+
+const overHttp1 = (
   address: Address,
   { target, path, hostHeader, header, insecure, ca }: ProbeOptions,
   { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
@@ -69,7 +120,12 @@ export const probe = (
     }
     for (const { name, value } of header) if (value !== undefined) headers[name.toLowerCase()] = value
     const request = target.protocol === 'https:' ? overHttps : overHttp
+    const tls: TlsRequestOptions = {
+      // So that a server of nothing but HTTP/2 says so.
+      ALPNProtocols: ['http/1.1'],
+    }
     const req = request({
+      ...tls,
       ...(address.socketPath === undefined
         ? { host: address.host, port: address.port, family: address.family }
         : { socketPath: address.socketPath }),

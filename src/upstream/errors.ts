@@ -73,6 +73,12 @@ export const wantsHttp1 = (error: unknown): boolean => (error as Cause).code ===
 const isViolation = (name: string): boolean =>
   /^(?:PROTOCOL|FLOW_CONTROL|FRAME_SIZE|COMPRESSION)_ERROR$/.test(name)
 
+/** Whether TLS failed since HTTP/1.1 was offered and the upstream speaks nothing of it (RFC 7301 §3.2). */
+export const isHttp2Only = (error: unknown): boolean => {
+  const { code = '', message = '' } = (error ?? {}) as Cause
+  return /no.application.protocol/i.test(`${code} ${message}`)
+}
+
 /** The ProxyError for a transport error met before the head of an answer. */
 export const upstreamError = (
   error: unknown,
@@ -143,6 +149,8 @@ export const upstreamError = (
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return of(502, 'upstream-tls', `${target} does not speak TLS. Is it http: rather than https:?`)
   }
+  if (isHttp2Only(first))
+    return of(502, 'upstream-tls', `${target} does not speak HTTP/1.1 over TLS. Does it speak HTTP/2 only?`)
   if (/^(?:ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {
     return of(
       502,

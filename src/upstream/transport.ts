@@ -9,7 +9,7 @@ import type { Dispatcher } from 'undici'
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Attempt } from './attempt.ts'
 import { type ConnectOptions, connector } from './connector.ts'
-import { MAX_HEAD_KB } from './errors.ts'
+import { isHttp2Only, MAX_HEAD_KB } from './errors.ts'
 import type { Http2Pool } from './http2-pool.ts'
 import type { Http2Request } from './http2-stream.ts'
 
@@ -68,8 +68,7 @@ export const transport = (options: TransportOptions): Transport => {
           else
             dialHttp1(asked, (...result) => {
               // It has learned HTTP/2 since, and nothing else.
-              if (/NO_APPLICATION_PROTOCOL/.test((result[0] as NodeJS.ErrnoException | null)?.code ?? ''))
-                http1 = false
+              if (isHttp2Only(result[0])) http1 = !options.http2
               callback(...result)
             })
         },

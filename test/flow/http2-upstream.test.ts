@@ -94,6 +94,7 @@ test('--no-http2 keeps to HTTP/1.1; a target that has nothing else says so', asy
   const proxy = await startProxy(t, { target: upstream.url, ca: caFile, 'no-http2': 'true' })
   const got = await get(proxy.url)
   assert.equal(got.status, 502)
+  assert.match(got.text, /does not speak HTTP\/1.1 over TLS. Does it speak HTTP\/2 only\?/)
   assert.equal(upstream.requests.length, 0)
 })
 
@@ -327,6 +328,7 @@ test('HTTP_1_1_REQUIRED has the request sent anew over HTTP/1.1', async (t) => {
 test('what is no HTTP/2 on an h2c target is 502, and nobody there is 502', async (t) => {
   const server = createServer((socket) => {
     socket.on('error', () => {})
+    socket.resume()
     socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -45,7 +45,7 @@ const allowed: Record<string, readonly string[]> = {
   'cli/values.ts': ['core'],
   'cli/exit-codes.ts': [],
   'ci/expression.ts': ['core', 'cli/values.ts', 'ci'],
-  'ci/probe.ts': ['core'],
+  'ci/probe.ts': ['core', 'ci/probe-http2.ts'],
   'ci/har.ts': ['core', 'observe', 'ci'],
   ci: [
     'core',
