@@ -103,7 +103,12 @@ export const hold = (options: HoldOptions): Hold => {
       exchange.heldMs = before + (clock.now() - from)
     }
   }
-  const refusesNow = async (): Promise<boolean> => outage.known || (await options.probe()).state === 'refused'
+  /** A process that was killed may let go of its connections a moment before it stops listening: two looks. */
+  const refusesNow = async (): Promise<boolean> => {
+    if (outage.known || (await options.probe()).state === 'refused') return true
+    await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS))
+    return outage.known || (await options.probe()).state === 'refused'
+  }
 
   return {
     stage,

@@ -153,3 +153,21 @@ test('who has something to stand in does not wait', async () => {
   target.up = true
   await waiting
 })
+
+test('a target that breaks a GET off a moment before it stops listening is looked at twice', async () => {
+  let tries = 0
+  let probes = 0
+  const holding = hold({
+    holdMs: 5000,
+    target: 'http://t',
+    clock: new MovedClock(),
+    // It listens still, then no more, and is back at the third look.
+    probe: async () => (++probes === 2 ? { state: 'refused', tried: [] } : { state: 'open', tried: [] }),
+  })
+  const handle = holding.stage(async () => {
+    if (++tries === 1) throw new ProxyError(502, 'upstream-reset', 'closed')
+    return fine
+  })
+  assert.equal((await handle(request())).status, 200)
+  assert.equal(tries, 2)
+})

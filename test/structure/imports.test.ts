@@ -36,7 +36,6 @@ const allowed: Record<string, readonly string[]> = {
     'observe',
     'admin',
     'edge/open-files.ts',
-    'edge/page.ts',
     'server.ts',
     'edge/local-ca.ts',
     'options.ts',
