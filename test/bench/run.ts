@@ -2,8 +2,11 @@
  * `npm run bench`: what a request costs us, beside others, in one run on one machine. Only the ratios mean anything
  * elsewhere. `--quick` takes a minute on an idle machine and is a hint; words after the options choose scenarios by name.
  */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { withBlock } from '../support/readme.ts'
 import { canPin, endAllWithUs } from './children.ts'
+import { comparedTable } from './compared.ts'
 import { missing, nginx, revproxy, startRedis, temporary, varnish } from './contestants.ts'
 import { CONNECTIONS, generator } from './load.ts'
 import { allowedCores, machine } from './machine.ts'
@@ -53,6 +56,13 @@ const budgetsOf = (results: ReadonlyMap<string, readonly Measured[]>): Budget[] 
   return budgets
 }
 
+const readme = fileURLToPath(new URL('../../../README.md', import.meta.url))
+const writeIntoReadme = (block: string, text: string): void =>
+  writeFileSync(readme, withBlock(readFileSync(readme, 'utf8'), block, text))
+
+const conditions = (): string =>
+  `Medians of ${plan.rounds} rounds of ${plan.seconds} s in turn, ${CONNECTIONS} connections, ${generator}, node ${process.version}, ${machine().replace(/, load .*/, '')}; CPU of all processes of the server, to be read as ratios.`
+
 const main = async (): Promise<void> => {
   console.log(`${quick ? 'Quick run: a hint, not a measurement.\n' : ''}
 - node ${process.version}, ${machine()}
@@ -80,6 +90,8 @@ const main = async (): Promise<void> => {
     const text = await observation(plan, { intoReadme: words.includes('--readme') })
     console.log(`### observation\n\n${text}\n`)
   }
+  if (words.includes('--readme') && results.size > 0)
+    writeIntoReadme('bench', `${comparedTable(results)}\n\n${conditions()}`)
   const budgets = budgetsOf(results)
   if (isWanted('start-up')) {
     const times = await startUp(quick ? 3 : 15, plan.serverCore, plan.loadCore)
