@@ -187,7 +187,11 @@ export class Http2Conversation {
       !hasField(headers, 'content-length')
     )
       fields['content-length'] = String(body.length)
-    const last = trailers === undefined || !hasContent(method, status) ? undefined : trailers
+    const length = firstValue(headers, 'content-length')
+    // Where the length is said, trailers are next to unknown, and to wait for them would cost each answer a frame.
+    const mayTrail =
+      length === undefined || /^application\/grpc/i.test(firstValue(headers, 'content-type') ?? '')
+    const last = hasContent(method, status) && mayTrail ? trailers : undefined
     const endStream = !content && (last === undefined || (Buffer.isBuffer(body) && last().length === 0))
     stream.respond(fields, { endStream, waitForTrailers: last !== undefined && !endStream })
     if (last !== undefined && !endStream)
@@ -204,24 +208,34 @@ export class Http2Conversation {
     } else if (endStream) {
       this.#whole = true
       body.on('error', () => {}).destroy()
-    } else this.#pipe(body)
+    } else this.#pipe(body, last === undefined ? Number(length) : undefined)
   }
 
-  #pipe(body: Readable): void {
+  /** With its last bytes goes END_STREAM where the length is known: clients that count leave when they have them. */
+  #pipe(body: Readable, length: number | undefined): void {
     const stream = this.#stream
     body.on('data', (chunk: Buffer) => {
+      if (this.#whole) return
       this.#bytes += chunk.length
+      if (this.#bytes === length) {
+        this.#whole = true
+        stream.end(chunk)
+      } else if (!stream.write(chunk)) body.pause()
     })
+    stream.on('drain', () => body.resume())
     body.on('end', () => {
+      if (this.#whole) return
       this.#whole = true
+      stream.end()
     })
     body.on('error', (error) => this.#broken(error))
     body.on('close', () => {
       if (!body.readableEnded) this.#broken(body.errored)
     })
-    stream.on('close', () => body.destroy())
+    stream.on('close', () => {
+      if (!this.#whole) body.destroy()
+    })
     if (body.destroyed && !body.readableEnded) this.#broken(body.errored)
-    else body.pipe(stream)
   }
 
   /** The body will never be whole, and the client is to know (RFC 9113 §8.1). */

@@ -102,6 +102,27 @@ test('an upload of 5 MB over HTTP/2 arrives whole, and so does an answer of that
   assert.equal(proxy.exchanges[0]!.ended!.bytes, body.length)
 })
 
+test('END_STREAM comes with the last bytes of an answer that says its length: nobody who counts has left before', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => {
+    res.writeHead(200, { 'content-length': '10' })
+    res.write('first')
+    setTimeout(() => res.end('later'), 20)
+  })
+  const proxy = await startProxy(t, { target: upstream.url, cache: 'off' })
+  const socket = connect(proxy.port, '127.0.0.1')
+  t.after(() => socket.destroy())
+  socket.write(Buffer.concat([opening(), headers(1, { ...post, ':method': 'GET' }, true)]))
+  let seen = ''
+  for await (const chunk of socket.setEncoding('latin1')) {
+    seen += chunk
+    if (seen.includes('later')) break
+  }
+  // DATA of 5 bytes on stream 1, with END_STREAM.
+  assert.ok(seen.includes('\x00\x00\x05\x00\x01\x00\x00\x00\x01later'), JSON.stringify(seen))
+  await proxy.until((ended) => ended.length === 1)
+  assert.equal(proxy.exchanges[0]!.ended!.error, undefined)
+})
+
 test('trailers and interim answers come through to HTTP/2', async (t) => {
   const upstream = await startUpstream(t, (_, res) => {
     res.writeEarlyHints({ link: '</a.css>; rel=preload' })
