@@ -54,6 +54,8 @@ const MAX_STREAMS = 250
 /** More than that many, each costing us a request and the client next to nothing, are an attack; nghttp2's own bound is 1000. */
 const MAX_RESETS = 500
 const RESETS_MS = 10_000
+/** What all streams of a connection may hold; beyond it new ones are refused. Each may hold its window, and an answer. */
+const SESSION_MB = 128
 /** What a stream may send before it is read; the default of 64 kB has uploads wait for each round trip. */
 const WINDOW_BYTES = 256 * 1024
 
@@ -133,6 +135,7 @@ export const http2Edge = (options: Http2Options): Http2Edge => {
       const session = performServerHandshake(socket, {
         // Lists of fields beyond these end with ENHANCE_YOUR_CALM before they are kept.
         maxHeaderListPairs: 2 * MAX_FIELD_LINES,
+        maxSessionMemory: SESSION_MB,
         settings: {
           maxConcurrentStreams: MAX_STREAMS,
           maxHeaderListSize: options.maxHeadBytes,

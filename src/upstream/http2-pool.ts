@@ -39,6 +39,8 @@ const DEFAULT_STREAMS = 100
 const WINDOW_BYTES = 1024 * 1024
 const CONNECTION_WINDOW_BYTES = 16 * WINDOW_BYTES
 const MAX_FIELD_LINES = 2000
+/** Of all streams of a connection; node would refuse to send more beyond 10. */
+const SESSION_MB = 256
 
 interface Waiting {
   readonly request: Http2Request
@@ -128,6 +130,7 @@ export const http2Pool = (options: Http2PoolOptions): Http2Pool => {
     const session = connect(`${scheme}://${authority}`, {
       createConnection: () => socket,
       maxHeaderListPairs: MAX_FIELD_LINES,
+      maxSessionMemory: SESSION_MB,
       settings: {
         enablePush: false,
         initialWindowSize: WINDOW_BYTES,

@@ -188,11 +188,15 @@ test('a client that leaves has its stream cancelled, and the connection serves o
 })
 
 test('silence for longer than --timeout is 504, and only that stream ends', async (t) => {
-  const upstream = await startHttp2Upstream(t, () => {})
-  const proxy = await startProxy(t, { target: upstream.url, timeout: '200ms', cache: 'off' })
-  const got = await get(proxy.url)
+  const asked = gate()
+  const upstream = await startHttp2Upstream(t, () => asked.open())
+  const proxy = await startProxy(t, { target: upstream.url, timeout: '30s', cache: 'off' })
+  const answer = get(proxy.url)
+  await asked.promise
+  proxy.advance(31_000)
+  const got = await answer
   assert.equal(got.status, 504)
-  assert.match(got.text, /silent for 200 ms/)
+  assert.match(got.text, /silent for 30 s/)
   upstream.answer(hello)
   assert.equal((await get(proxy.url)).text, 'hello')
   assert.equal(upstream.connections(), 1)
