@@ -141,3 +141,29 @@ test('without --cert a CA of our own signs for localhost, and both protocols are
     assert.equal((await getTls(`https://${host}:${proxy.port}`, ca)).text, 'fine')
   assert.equal((await http2Client(t, `https://localhost:${proxy.port}`, { ca }).ask({})).text, 'fine')
 })
+
+test('--max-connections counts TLS connections once each; one more is closed before its handshake', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('fine'))
+  const { ca, proxy, url } = await start(t, { target: upstream.url, 'max-connections': '2' })
+  const held = await Promise.all(
+    [1, 2].map(async () => {
+      const socket = connectTls({ port: proxy.port, host: 'localhost', ca })
+      await once(socket, 'secureConnect')
+      return socket
+    }),
+  )
+  const third = connectTls({ port: proxy.port, host: 'localhost', ca })
+  const [error] = await once(third, 'error')
+  assert.equal(error.code, 'ECONNRESET')
+  held[0]!.destroy()
+  // That it is closed is known when the next one is let in.
+  for (let i = 0; ; i++) {
+    try {
+      assert.equal((await getTls(url, ca)).text, 'fine')
+      break
+    } catch (thrown) {
+      if (i === 100) throw thrown
+    }
+  }
+  held[1]!.destroy()
+})
