@@ -46,6 +46,7 @@ export const startWorker = (
   const worker: Worker = cluster.fork({ [WORKER_ENV]: String(begin.worker) })
   // Told by `exit` as well.
   worker.on('error', () => {})
+  const letGo = handedOver(worker.process)
   const link = new Link(worker.process.stdio[LINK_FD] as Duplex, onFault)
   let failure: NodeJS.ErrnoException | undefined
   let isReady = false
@@ -54,6 +55,7 @@ export const startWorker = (
   })
   const ended = new Promise<End>((resolve) => {
     worker.process.once('exit', (code, signal) => {
+      letGo()
       // What it sent last may still be in the stream.
       void link.closed.then(() => resolve({ code, signal, failure }))
     })
@@ -67,4 +69,31 @@ export const startWorker = (
   })
   link.tell('begin', { ...begin })
   return { link, ready, ended, isReady: () => isReady, kill: () => void worker.process.kill('SIGKILL') }
+}
+
+/**
+ * Watches connections on their way to a worker. node keeps one until the worker confirms it, and for ever when the
+ * worker ends before: its client would wait for an answer that nobody gives. Gives what closes those.
+ */
+const handedOver = (child: Worker['process']): (() => void) => {
+  interface Internal {
+    readonly act?: string
+    readonly seq?: number
+    readonly ack?: number
+  }
+  const onTheWay = new Map<number, { close(): void }>()
+  const send = child.send as unknown as (...given: unknown[]) => boolean
+  const watched = (message: Internal, handle: { close(): void } | undefined, ...more: unknown[]): boolean => {
+    if (message.act === 'newconn' && message.seq !== undefined && typeof handle?.close === 'function')
+      onTheWay.set(message.seq, handle)
+    return send.call(child, message, handle, ...more)
+  }
+  child.send = watched as unknown as typeof child.send
+  child.on('internalMessage', ({ ack }: Internal) => {
+    if (ack !== undefined) onTheWay.delete(ack)
+  })
+  return () => {
+    for (const handle of onTheWay.values()) handle.close()
+    onTheWay.clear()
+  }
 }

@@ -41,8 +41,13 @@ test('a worker that is killed is told of once and replaced; only its own request
   assert.equal(before.length, 2)
   process.kill(before[0]!, 'SIGKILL')
   // Its turn is free again, though its request never ended there.
-  const after = await get(`${program.url}/after`)
-  assert.equal(after.text, 'hello')
+  // (A connection that was on its way to the worker when it ended is closed.)
+  const after = (): Promise<boolean> =>
+    get(`${program.url}/after`).then(
+      ({ text }) => text === 'hello',
+      () => false,
+    )
+  await until('somebody serves', after)
   hold.open()
   assert.deepEqual((await Promise.all(outcomes)).sort(), ['failed', 'hello'])
   await until('two workers serve again', async () => {
@@ -60,6 +65,28 @@ test('a worker that is killed is told of once and replaced; only its own request
   assert.match(text, /^http_server_active_requests\{[^}]*GET[^}]*\} 0$/m)
   assert.equal(program.stderr().match(/is gone/g)?.length, 1, program.stderr())
   assert.match(program.stderr(), /worker \d is gone, it was ended by SIGKILL/)
+})
+
+test('a connection that comes when its worker has just ended is served or closed, never left waiting', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
+  const program = await startWorkers(t, [upstream.url])
+  await get(program.url)
+  for (let round = 0; round < 3; round++) {
+    await until('two workers serve', async () => {
+      const { text } = await get(`${program.adminUrl}/metrics`)
+      return /^revproxy_workers 2$/m.test(text)
+    })
+    process.kill(workersOf(program)[0]!, 'SIGKILL')
+    const all = Array.from({ length: 10 }, () =>
+      get(program.url).then(
+        ({ text }) => text,
+        () => 'closed',
+      ),
+    )
+    const outcomes = await Promise.all(all)
+    assert.ok(outcomes.includes('hello'), outcomes.join())
+    assert.ok(outcomes.filter((each) => each === 'closed').length <= 2, outcomes.join())
+  }
 })
 
 test('workers that cannot start any more end the program with 3 and the reason', async (t) => {
