@@ -48,7 +48,8 @@ export const nearStore = (link: Link, maxBytes: number): NearStore => {
   const gone = new LRUCache<string, Reason>({ max: REMEMBERED })
   /** Of each key, what is on its way here. */
   const coming = new Map<string, Set<{ outdated: boolean }>>()
-  let used = new Set<string>()
+  /** What was given since the last telling, also what is no copy any more: it may have been served. */
+  let used = new Map<Copy, string>()
   let telling: NodeJS.Timeout | undefined
 
   /** Runs what brings something of a key; `keep` tells whether it may be kept. */
@@ -73,16 +74,19 @@ export const nearStore = (link: Link, maxBytes: number): NearStore => {
   }
   const tell = (): void => {
     telling = undefined
-    const keys = used
-    used = new Set()
     const hits: Array<[string, number]> = []
-    for (const key of keys) {
-      const copy = copies.peek(key)
-      if (!(copy?.slot instanceof Entry)) continue
+    for (const [copy, key] of used) {
+      if (!(copy.slot instanceof Entry)) continue
       hits.push([key, copy.slot.hits - copy.hitsTold])
       copy.hitsTold = copy.slot.hits
     }
+    used = new Map()
     if (hits.length > 0) link.tell('used', { hits })
+  }
+  const given = (key: string, copy: Copy): void => {
+    if (!(copy.slot instanceof Entry)) return
+    used.set(copy, key)
+    telling ??= setTimeout(tell, TELL_EVERY_MS).unref()
   }
 
   return {
@@ -91,10 +95,7 @@ export const nearStore = (link: Link, maxBytes: number): NearStore => {
     async get(key, withinMs) {
       const copy = copies.get(key)
       if (copy !== undefined) {
-        if (copy.slot instanceof Entry) {
-          used.add(key)
-          telling ??= setTimeout(tell, TELL_EVERY_MS).unref()
-        }
+        given(key, copy)
         return copy.slot
       }
       return bring(key, async (keep) => {
@@ -104,7 +105,9 @@ export const nearStore = (link: Link, maxBytes: number): NearStore => {
         else gone.delete(key)
         const hits = slot instanceof Entry ? Number(said.hits ?? 0) : 0
         if (slot instanceof Entry) slot.hits = hits
-        if (keep()) copies.set(key, { slot, hitsTold: hits })
+        const brought = { slot, hitsTold: hits }
+        if (keep()) copies.set(key, brought)
+        given(key, brought)
         return slot
       })
     },
