@@ -1,7 +1,12 @@
 /** One log, one /metrics, one rate: two workers look like one proxy. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { connect } from 'node:tls'
 import { gate, get } from '../support/client.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -13,6 +18,30 @@ test('both loopback families have one port, and both workers serve it', async (t
   const { port } = new URL(program.url)
   for (const host of ['127.0.0.1', '[::1]', '127.0.0.1', '[::1]'])
     assert.equal((await get(`http://${host}:${port}/`)).text, 'hello')
+  assert.deepEqual([...new Set((await loggedLines(program, 4)).map(workerOf))].sort(), [1, 2])
+})
+
+test('--https: all workers have one certificate', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'revproxy-config-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
+  const program = await startWorkers(t, [upstream.url, '--https'], { XDG_CONFIG_HOME: folder })
+  const seen = new Set<string>()
+  for (let i = 0; i < 4; i++) {
+    const socket = connect({
+      host: '127.0.0.1',
+      port: Number(new URL(program.url).port),
+      ALPNProtocols: ['http/1.1'],
+      rejectUnauthorized: false,
+    })
+    await once(socket, 'secureConnect')
+    seen.add(socket.getPeerX509Certificate()!.fingerprint256)
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    const chunks: Buffer[] = []
+    for await (const chunk of socket) chunks.push(chunk as Buffer)
+    assert.match(Buffer.concat(chunks).toString(), /^HTTP\/1\.1 200 .*hello/s)
+  }
+  assert.equal(seen.size, 1)
   assert.deepEqual([...new Set((await loggedLines(program, 4)).map(workerOf))].sort(), [1, 2])
 })
 
