@@ -88,12 +88,13 @@ describe('in the real shells', () => {
   test('zsh', async (t) => {
     const file = await script(t, 'zsh')
     const home = folder(t)
-    // zsh completes only at a terminal: one of its own, and what it lists there.
+    // zsh completes only at a terminal: one of its own, and what it lists there. (npm sets EDITOR to vi, and zsh would take
+    // its keys from that.)
     const typing = `
       zmodload zsh/zpty
       zpty shell zsh -f -i
       zpty -w shell "PS1=; unsetopt zle_bracketed_paste; autoload -Uz compinit; compinit -u -D; source $2"
-      zpty -w shell "bindkey '^I' list-choices; LISTMAX=10000; zstyle ':completion:*' list-prompt ''; unsetopt list_beep; stty columns 300 -echo; print -r REA'DY'"
+      zpty -w shell "bindkey -e; bindkey '^I' list-choices; LISTMAX=10000; zstyle ':completion:*' list-prompt ''; unsetopt list_beep; stty columns 300 -echo; print -r REA'DY'"
       zpty -m -r shell out '*READY*'
       zpty -w -n shell "revproxy $3"$'\\t'
       zpty -w -n shell $'\\C-a\\C-kprint -r O\\'VER\\'\\n'
