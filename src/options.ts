@@ -324,7 +324,7 @@ export const options = {
   'cache-size': one({
     flags: '--cache-size <size>',
     group: 'Cache',
-    help: 'bound of the memory cache, fields and keys counted; least recently used out first',
+    help: 'bound of the memory cache (with Redis, of the copies kept nearby), fields and keys counted; least recently used out first',
     default: '128mb',
     parse: parseSize,
   }),
@@ -341,6 +341,14 @@ export const options = {
     help: 'a shared store that does not answer in time is a miss, never an error',
     default: '50ms',
     parse: parseDuration,
+  }),
+  'no-near-cache': one({
+    flags: '--no-near-cache',
+    group: 'Cache',
+    help: 'ask Redis at every hit; by default copies are kept nearby, which end when another process changes the original',
+    default: 'false',
+    boolean: true,
+    parse: onOff,
   }),
   'cache-key': one({
     flags: '--cache-key <rules>',

@@ -418,8 +418,8 @@ export const isUp = (store: Store): boolean => store.kind !== 'redis' || (store 
 export const listenHosts = ({ host }: Options): readonly string[] =>
   host === undefined || host === 'localhost' ? LOOPBACK : [host]
 
-/** The store of the cache; undefined when it is off. */
-export const makeStore = async (options: Options, notices: Notices) => {
+/** The store of the cache; undefined when it is off. Copies of what is in Redis take `nearBytes`. */
+export const makeStore = async (options: Options, notices: Notices, nearBytes = options['cache-size']) => {
   const urls = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
   if (urls.length > 0) {
     const { redisStore } = await import('./cache/store/redis.ts')
@@ -428,6 +428,7 @@ export const makeStore = async (options: Options, notices: Notices) => {
       timeoutMs: options['cache-timeout'],
       // What one user's cache or force stored is not for a cache without these options.
       scope: [options.target!.display, ...bending(options)].join(' '),
+      nearBytes: options['no-near-cache'] ? 0 : nearBytes,
       onState: ({ url, error }) =>
         error === undefined ? notices.redisBack(url) : notices.redisAway(url, error),
     })

@@ -75,7 +75,8 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
   const memory: MemoryStore | undefined = inMemory
     ? memoryStore(options['cache-size'] * STORE_SHARE)
     : undefined
-  const store = memory ?? (await makeStore(options, notices))
+  // What it serves nobody it need not have nearby.
+  const store = memory ?? (await makeStore(options, notices, 0))
   let crew: Crew | undefined
   const told = desk({
     options,

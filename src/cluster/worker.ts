@@ -87,7 +87,7 @@ const begin = async (
     return { said: { families: await families() } }
   })
   const together: Together = {
-    store: near ?? (await sharedStore(options, link)),
+    store: near ?? (await sharedStore(options, link, told.roomBytes)),
     leases: leasesOver(link),
     limiter: limiterOver(link),
     turns: turnsOver(link),
@@ -133,9 +133,9 @@ const begin = async (
 }
 
 /** Redis, where other workers hear at once of what is dropped: they may be fetching it. */
-const sharedStore = async (options: Options, link: Link): Promise<Store | undefined> => {
+const sharedStore = async (options: Options, link: Link, nearBytes: number): Promise<Store | undefined> => {
   const quiet = { redisAway() {}, redisBack() {}, trace() {}, internal() {} }
-  const store = await makeStore(options, quiet)
+  const store = await makeStore(options, quiet, nearBytes)
   if (store === undefined) return undefined
   return {
     ...store,

@@ -15,6 +15,10 @@ import { storeSuite } from './store-suite.ts'
 const MINUTE = 60_000
 
 storeSuite('redis', async (t) => (await openStore(t, (await startRedis(t)).url)).store)
+storeSuite(
+  'redis with copies nearby',
+  async (t) => (await openStore(t, (await startRedis(t)).url, { nearBytes: 64 * 1024 * 1024 })).store,
+)
 
 const bareClient = async (t: { after(work: () => void): void }, url: string) => {
   const client = createClient({ url })

@@ -18,13 +18,14 @@ export interface OpenStore {
 export const openStore = async (
   t: TestContext,
   urls: string | readonly string[],
-  options: { timeoutMs?: number; scope?: string; wait?: boolean } = {},
+  options: { timeoutMs?: number; scope?: string; wait?: boolean; nearBytes?: number } = {},
 ): Promise<OpenStore> => {
   const told: string[] = []
   const store = redisStore({
     urls: typeof urls === 'string' ? [urls] : urls,
     timeoutMs: options.timeoutMs ?? 1000,
     scope: options.scope ?? 'test',
+    nearBytes: options.nearBytes ?? 0,
     onState: ({ error }) => told.push(error ?? 'back'),
   })
   t.after(() => store.close())

@@ -242,6 +242,31 @@ class LruAdapter {
   }
 }
 
+/** Slots at hand; what is kept is no view of larger memory. */
+export interface Copies {
+  get(key: string): Slot | undefined
+  keep(key: string, slot: Slot, keepMs: number): void
+  drop(key: string): void
+  clear(): void
+  readonly bytes: number
+}
+
+/** Slots of at most so many bytes, at once and without a word about what became of them. */
+export const copies = (maxBytes: number): Copies => {
+  const adapter = new LruAdapter(maxBytes)
+  return {
+    get: (key) => adapter.get(key)?.value,
+    keep(key, slot, keepMs) {
+      adapter.set(key, { value: new Coming(slot, Number.POSITIVE_INFINITY), expires: Date.now() + keepMs })
+    },
+    drop: (key) => void adapter.delete(key),
+    clear: () => adapter.clear(),
+    get bytes() {
+      return adapter.bytes
+    },
+  }
+}
+
 /** The store in this process. */
 export interface MemoryStore extends Store {
   /** What stands under the key was used elsewhere, and served so many times. */

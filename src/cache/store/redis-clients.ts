@@ -1,5 +1,5 @@
 /** Clients of node-redis as the link needs them: they keep no queue while away, and try again for ever. */
-import { createClient, createCluster, RESP_TYPES } from '@redis/client'
+import { createClient, createCluster, ErrorReply, RESP_TYPES } from '@redis/client'
 import { SILENCE_MS } from './redis-node.ts'
 
 /** How long a connection may take. When nothing else goes over it, it is asked for a sign of life. */
@@ -23,6 +23,21 @@ const clientOptions = () => ({
 
 /** For one Redis. */
 export const singleClient = (url: string) => createClient({ url, ...clientOptions() })
+
+/** For one Redis: a client that emits `invalidate` with each key that changed since it read it, null for all. */
+export const trackingClient = (url: string) => {
+  const { socket, ...rest } = clientOptions()
+  const reconnectStrategy = (retries: number, cause: Error) =>
+    // It is too old for that, or forbids it, or the password is wrong: soon it will be no other.
+    cause instanceof ErrorReply ? false : socket.reconnectStrategy(retries)
+  return createClient({
+    url,
+    RESP: 3,
+    emitInvalidate: true,
+    ...rest,
+    socket: { ...socket, reconnectStrategy },
+  })
+}
 
 /** For a cluster of which these nodes are known. */
 export const clusterClient = (urls: readonly string[]) => {
@@ -48,6 +63,9 @@ export type BytesClient = ReturnType<typeof bytesOf>
 
 /** The same client, which gives values as bytes. */
 export const bytesOf = (client: Single) => client.withTypeMapping(buffers)
+
+/** The same client, which gives values as bytes. */
+export const trackingBytesOf = (client: ReturnType<typeof trackingClient>) => client.withTypeMapping(buffers)
 
 /** The same for a cluster: it has all commands that a single one has and that we send. */
 export const clusterBytesOf = (cluster: Cluster): BytesClient =>

@@ -1,9 +1,12 @@
 /** The shared store: keyv over @keyv/redis with a client of our own, and binary frames instead of JSON with base64. */
 import { createHash } from 'node:crypto'
+import { ErrorReply } from '@redis/client'
 import Keyv from 'keyv'
-import { decodeHead, FRAME_VERSION, headEnd } from './frame.ts'
+import { decodeFrame, decodeHead, FRAME_VERSION, headEnd } from './frame.ts'
+import { type Brought, Near } from './near.ts'
 import { Coming, frameAdapter, UNREADABLE } from './redis-frames.ts'
 import { RedisLink } from './redis-link.ts'
+import { TrackedReads } from './redis-tracking.ts'
 import { Index, type Slot, type Store, StoreError, Tombstone } from './store.ts'
 
 /** What the store is made of. */
@@ -14,6 +17,8 @@ export interface RedisOptions {
   readonly timeoutMs: number
   /** Keeps what belongs to another target apart. */
   readonly scope: string
+  /** Bytes for copies near at hand; none when absent or 0, and none of what stands in a cluster. */
+  readonly nearBytes?: number
   /** Told when it goes and when it comes back; `error` is undefined when it is back. */
   readonly onState: (state: { url: string; error: string | undefined }) => void
 }
@@ -35,6 +40,9 @@ const PAGE = 500
 
 /** Slower than that a large value is too slow. */
 const SLOWEST_BYTES_PER_MS = 10_000
+
+/** No UTF-8 has it. */
+const LONE_SURROGATE = /\p{Surrogate}/u
 
 /** URL without what is secret in it. */
 export const shownUrl = (url: string): string => {
@@ -86,18 +94,25 @@ export const redisStore = (options: RedisOptions): RedisStore => {
     }
   }
 
-  return {
+  const fetch = async (
+    key: string,
+    work: (filed: string) => Promise<unknown>,
+    withinMs?: number,
+  ): Promise<Slot | undefined> => {
+    const filed = prefix + key
+    const slot = await read(filed, () => work(filed), withinMs)
+    if (slot !== 'foreign' && slot !== UNREADABLE) return slot as Slot | undefined
+    discard(filed)
+    return undefined
+  }
+  const fromKeyv = (filed: string) => keyv.get(filed)
+
+  const shared: RedisStore = {
     kind: 'redis',
     timeoutMs,
     client: { eval: (script, given) => link.client.eval(script, given) },
     isReady: () => link.isReady(),
-    async get(key, withinMs) {
-      const filed = prefix + key
-      const slot = await read(filed, () => keyv.get(filed), withinMs)
-      if (slot !== 'foreign' && slot !== UNREADABLE) return slot as Slot | undefined
-      discard(filed)
-      return undefined
-    },
+    get: (key, withinMs) => fetch(key, fromKeyv, withinMs),
     async peek(key, withinMs = timeoutMs) {
       const filed = prefix + key
       const startedAt = performance.now()
@@ -169,6 +184,55 @@ export const redisStore = (options: RedisOptions): RedisStore => {
     stats: () => undefined,
     async close() {
       link.close()
+    },
+  }
+  const { nearBytes = 0 } = options
+  if (nearBytes <= 0 || urls.length > 1) return shared
+
+  const near = new Near(nearBytes)
+  const tracked = new TrackedReads({
+    url: urls[0]!,
+    onChange: (filed) => (filed === undefined ? near.outdateAll() : near.outdate(own(filed))),
+  })
+  const fromTracked = async (key: string, withinMs?: number): Promise<Brought> => {
+    let keepMs = 0
+    const work = async (filed: string): Promise<unknown> => {
+      try {
+        const [bytes, left] = await tracked.read(filed)
+        keepMs = left
+        if (bytes === null) return undefined
+        return (Buffer.isBuffer(bytes) ? decodeFrame(bytes, key) : undefined) ?? UNREADABLE
+      } catch (error) {
+        if (error instanceof ErrorReply) throw error
+        return keyv.get(filed)
+      }
+    }
+    return { slot: await fetch(key, work, withinMs), keepMs }
+  }
+  /** What this process changes it sees at once, whenever it is told of it. */
+  const changing = async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    near.outdate(key)
+    try {
+      return await work()
+    } finally {
+      near.outdate(key)
+    }
+  }
+  return {
+    ...shared,
+    async get(key, withinMs) {
+      const copy = tracked.isProven ? near.get(key) : undefined
+      if (copy !== undefined) return copy
+      // A change of a key that Redis has in another spelling would not be understood.
+      if (!tracked.isUsable || LONE_SURROGATE.test(key)) return shared.get(key, withinMs)
+      return near.bring(key, () => fromTracked(key, withinMs))
+    },
+    set: (key, slot, keepMs, askedAt) => changing(key, () => shared.set(key, slot, keepMs, askedAt)),
+    delete: (key) => changing(key, () => shared.delete(key)),
+    async close() {
+      tracked.close()
+      near.outdateAll()
+      await shared.close()
     },
   }
 }
