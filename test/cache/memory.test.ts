@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Entry } from '../../src/cache/entry.ts'
 import { memoryStore } from '../../src/cache/store/memory.ts'
 import { Index, Tombstone } from '../../src/cache/store/store.ts'
@@ -33,6 +34,44 @@ test('the bound counts bodies, fields and keys, and the least recently used goes
     assert.equal(store.whyGone(make(1).key), 'evicted-size')
     assert.equal(store.whyGone(make(299).key), undefined)
   }
+})
+
+test('a large entry puts out many small ones over several turns of the event loop', async () => {
+  const max = 48 * 1024 * 1024
+  const store = memoryStore(max)
+  const small = entryOf(Buffer.alloc(100))
+  for (let i = 0; i < 50_000; i++) await store.set(`k${i}`, small, MINUTE)
+  let { evictions } = store.stats()!
+  const before = evictions
+  await store.set('large', entryOf(Buffer.alloc(8 * 1024 * 1024)), MINUTE)
+  const inTurns: number[] = []
+  do {
+    inTurns.push(store.stats()!.evictions - evictions)
+    evictions = store.stats()!.evictions
+    assert.ok(store.stats()!.bytes < max + 8.1 * 1024 * 1024, 'what it is over is what came last')
+    await nextTurn()
+  } while (store.stats()!.evictions > evictions)
+  assert.ok(evictions - before > 5000, `${evictions - before} went`)
+  assert.ok(Math.max(...inTurns) <= 1000, String(inTurns))
+  assert.ok(store.stats()!.bytes <= max)
+  assert.ok((await store.get('large')) instanceof Entry)
+  assert.ok((await store.get('k49999')) instanceof Entry)
+})
+
+test('however fast large entries come, the bound is exceeded by no more than a quarter', async () => {
+  const max = 24 * 1024 * 1024
+  const store = memoryStore(max)
+  const small = entryOf(Buffer.alloc(100))
+  for (let i = 0; i < 25_000; i++) await store.set(`k${i}`, small, MINUTE)
+  const large = entryOf(Buffer.alloc(2 * 1024 * 1024))
+  for (let i = 0; i < 30; i++) {
+    // No turn of the event loop between them.
+    await store.set(`large${i}`, large, MINUTE)
+    assert.ok(store.stats()!.bytes <= max * 1.25, `${store.stats()!.bytes} bytes after ${i}`)
+  }
+  await nextTurn()
+  await nextTurn()
+  assert.ok(store.stats()!.bytes <= max, `${store.stats()!.bytes} bytes`)
 })
 
 test('an index counts with all its variants', async () => {
