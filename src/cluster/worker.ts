@@ -1,14 +1,15 @@
 /** A worker: a proxy whose store, limits and record are those of the process that started it. */
 import { Socket } from 'node:net'
 import type { Leases } from '../cache/asked.ts'
-import { type Store, Tombstone } from '../cache/store/store.ts'
+import type { RedisStore } from '../cache/store/redis.ts'
+import { Tombstone } from '../cache/store/store.ts'
 import type { Cancel } from '../core/cancel.ts'
 import { processFamilies } from '../observe/metrics/process.ts'
 import type { Options } from '../options.ts'
 import { makeStore, type RunningProxy, startProxy, type Together } from '../proxy.ts'
 import { clockByLead } from './clock.ts'
 import { Link, type Said } from './link.ts'
-import { nearStore } from './near-store.ts'
+import { type NearStore, nearStore } from './near-store.ts'
 import { reporter } from './records.ts'
 
 /** The descriptor of the link, beside stdin, stdout, stderr and node's own channel. */
@@ -74,11 +75,9 @@ const begin = async (
   const report = reporter(link)
   const families = processFamilies(String(told.worker))
   let onDropped: (key: string) => void = () => {}
-  const near = options.cache.every(({ kind }) => kind === 'memory')
-    ? nearStore(link, told.nearBytes)
-    : undefined
+  let store: NearStore | RedisStore | undefined
   link.on('outdated', ({ key, dropped }) => {
-    near?.forget(String(key))
+    store?.forget(String(key))
     if (dropped === true) onDropped(String(key))
   })
   link.on('process', async () => {
@@ -86,8 +85,11 @@ const begin = async (
     report.flush()
     return { said: { families: await families() } }
   })
+  store = options.cache.every(({ kind }) => kind === 'memory')
+    ? nearStore(link, told.nearBytes)
+    : await sharedStore(options, link, told.roomBytes)
   const together: Together = {
-    store: near ?? (await sharedStore(options, link, told.roomBytes)),
+    store,
     leases: leasesOver(link),
     limiter: limiterOver(link),
     turns: turnsOver(link),
@@ -133,11 +135,11 @@ const begin = async (
 }
 
 /** Redis, where other workers hear at once of what is dropped: they may be fetching it. */
-const sharedStore = async (options: Options, link: Link, nearBytes: number): Promise<Store | undefined> => {
+const sharedStore = async (options: Options, link: Link, nearBytes: number) => {
   const quiet = { redisAway() {}, redisBack() {}, trace() {}, internal() {} }
-  const store = await makeStore(options, quiet, nearBytes)
+  const store = (await makeStore(options, quiet, nearBytes)) as RedisStore | undefined
   if (store === undefined) return undefined
-  return {
+  const announcing: RedisStore = {
     ...store,
     async set(key, slot, keepMs, askedAt) {
       try {
@@ -147,6 +149,7 @@ const sharedStore = async (options: Options, link: Link, nearBytes: number): Pro
       }
     },
   }
+  return announcing
 }
 
 const leasesOver = (link: Link): Leases => ({

@@ -126,7 +126,8 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
               bare,
               revproxy(`${us}, memory`, []),
               // A machine that is busy for 50 ms must not turn hits into misses.
-              revproxy(`${us}, Redis`, ['--cache', redis, '--cache-timeout', '5s']),
+              revproxy(`${us}, Redis`, ['--cache', redis, '--cache-timeout', '5s', '--no-near-cache']),
+              revproxy(`${us}, Redis with copies nearby`, ['--cache', redis, '--cache-timeout', '5s']),
             ],
     },
     ...scripted,

@@ -41,10 +41,11 @@ for (const [name, start] of Object.entries(stores)) {
 
     const purged = await get(`${proxies[2]!.adminUrl}/cache/entries?url=/thing`, { method: 'DELETE' })
     assert.deepEqual(JSON.parse(purged.text), { purged: 1 })
-    assert.match(cacheStatus(await ask(0, '/thing')), /detail="purged"/)
+    // On a machine that is busy it takes the others longer than a request to hear of it.
+    await until('purged', async () => /detail="purged"/.test(cacheStatus(await ask(0, '/thing'))))
     await until('stored again', async () => /; hit/.test(cacheStatus(await ask(1, '/thing'))))
     await ask(1, '/thing', 'DELETE')
-    for (const at of [2]) assert.match(cacheStatus(await ask(at, '/thing')), /invalidated-by-unsafe/)
+    await until('invalidated', async () => /invalidated-by-unsafe/.test(cacheStatus(await ask(2, '/thing'))))
 
     const limited = await Promise.all([run('--rate', '12/h'), run('--rate', '12/h', '--workers', '2')])
     // Until each is connected it counts by itself: on a path that is not counted on.

@@ -29,6 +29,8 @@ export interface RedisStore extends Store {
     eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>
   }
   isReady(): boolean
+  /** What is nearby of this key is outdated: for who hears of it before Redis tells. */
+  forget(key: string): void
 }
 
 /** Bytes of values that may be on their way at once; while Redis is frozen they wait in this process. */
@@ -182,6 +184,7 @@ export const redisStore = (options: RedisOptions): RedisStore => {
       if (away) throw new StoreError('store-down')
     },
     stats: () => undefined,
+    forget() {},
     async close() {
       link.close()
     },
@@ -229,6 +232,7 @@ export const redisStore = (options: RedisOptions): RedisStore => {
     },
     set: (key, slot, keepMs, askedAt) => changing(key, () => shared.set(key, slot, keepMs, askedAt)),
     delete: (key) => changing(key, () => shared.delete(key)),
+    forget: (key) => near.outdate(key),
     async close() {
       tracked.close()
       near.outdateAll()
