@@ -224,7 +224,8 @@ export const redisStore = (options: RedisOptions): RedisStore => {
   return {
     ...shared,
     async get(key, withinMs) {
-      const copy = tracked.isProven ? near.get(key) : undefined
+      // While it is told that Redis is away nothing comes out of the cache, on whichever connection that was found.
+      const copy = link.isReady() && tracked.isProven ? near.get(key) : undefined
       if (copy !== undefined) return copy
       // A change of a key that Redis has in another spelling would not be understood.
       if (!tracked.isUsable || LONE_SURROGATE.test(key)) return shared.get(key, withinMs)
