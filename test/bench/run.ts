@@ -13,6 +13,7 @@ import { allowedCores, machine } from './machine.ts'
 import { type Measured, measure, type Plan } from './measure.ts'
 import { observation } from './observation.ts'
 import { scenarios, us } from './scenarios.ts'
+import { size } from './size.ts'
 import { startUp } from './start-up.ts'
 import { storm } from './storm.ts'
 import { type Budget, budgetTable, heldUp, scenarioTable, startUpTable, timesCheaper } from './table.ts'
@@ -92,10 +93,16 @@ const main = async (): Promise<void> => {
   }
   if (words.includes('--readme') && results.size > 0)
     writeIntoReadme('bench', `${comparedTable(results)}\n\n${conditions()}`)
+  if (wanted.includes('size')) {
+    const keep = words.includes('--readme') ? writeIntoReadme : () => {}
+    const text = await size(plan, wanted, keep)
+    console.log(`### size\n\n${text}\n`)
+  }
   const budgets = budgetsOf(results)
   if (isWanted('start-up')) {
     const times = await startUp(quick ? 3 : 15, plan.serverCore, plan.loadCore)
     console.log(`### start-up\n\n${startUpTable(times)}\n`)
+    if (words.includes('--readme')) writeIntoReadme('start-up', startUpTable(times))
     const ratios = (some: readonly number[]): number[] => some.map((time, i) => time / times.node[i]!)
     budgets.push(
       { what: 'start-up: --version ÷ node -e 0', wanted: 2, atLeast: false, values: ratios(times.version) },
