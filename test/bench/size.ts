@@ -1,19 +1,21 @@
 /**
  * `npm run bench -- size`: how much there may be of anything. Many entries, many connections, large bodies, and what is
  * put out when there is no room: cost stays flat and memory bounded. `--readme` puts the tables into the README; further
- * words choose among `entries`, `connections`, `bodies`, `eviction`.
+ * words choose among `entries`, `connections`, `bodies`, `eviction`, `install`.
  */
 import type { Plan } from './measure.ts'
 import { bodiesTable } from './size/bodies.ts'
 import { connectionsTable } from './size/connections.ts'
 import { entriesTable } from './size/entries.ts'
 import { evictionTable } from './size/eviction.ts'
+import { installTable } from './size/install.ts'
 
 const tables: Readonly<Record<string, (plan: Plan) => Promise<string>>> = {
   entries: entriesTable,
   connections: connectionsTable,
   bodies: bodiesTable,
   eviction: evictionTable,
+  install: installTable,
 }
 
 /** Measures, and gives the tables; all of them where none is named. Each is given to `keep` as soon as it is there. */

@@ -1,8 +1,10 @@
-/** How long it takes to be there: node alone, `--version`, and the first request served. Wall time, in turn. */
+/** How long it takes to be there, of the program as it is published: node alone, `--version`, and the first request served. Wall time, in turn. */
 import { once } from 'node:events'
 import { get } from 'node:http'
+import { join } from 'node:path'
+import { stagePackage } from '../support/stage.ts'
 import { start, startServer } from './children.ts'
-import { bare, program } from './contestants.ts'
+import { bare, temporary } from './contestants.ts'
 
 /** Milliseconds of each try, in order. */
 export interface StartUp {
@@ -18,13 +20,14 @@ export const startUp = async (
   loadCore: number | undefined,
 ): Promise<StartUp> => {
   const upstream = await bare.start({ upstream: '', core: loadCore })
+  const program = join(await stagePackage(temporary), 'dist/bin/revproxy.js')
   const times: StartUp = { node: [], version: [], firstRequest: [] }
   try {
     // The first of each reads files that are not in memory yet.
     for (let i = -1; i < tries; i++) {
       const node = await untilEnd(['-e', '0'], core)
       const version = await untilEnd([program, '--version'], core)
-      const firstRequest = await untilServed(`http://127.0.0.1:${upstream.port}`, core)
+      const firstRequest = await untilServed(program, `http://127.0.0.1:${upstream.port}`, core)
       if (i < 0) continue
       times.node.push(node)
       times.version.push(version)
@@ -44,7 +47,7 @@ const untilEnd = async (args: readonly string[], core: number | undefined): Prom
   return performance.now() - startedAt
 }
 
-const untilServed = async (upstream: string, core: number | undefined): Promise<number> => {
+const untilServed = async (program: string, upstream: string, core: number | undefined): Promise<number> => {
   const startedAt = performance.now()
   const server = await startServer({
     file: process.execPath,
