@@ -92,7 +92,9 @@ test('a replica takes a master’s place: it is found', async (t) => {
     String(await ask(replica.url, 'INFO', 'replication')).includes('master_link_status:up'),
   )
   await main!.stop()
-  await until('it is told', () => told.length === 1)
+  await until('it is told', () => told.length >= 1)
+  // Not left to an election: on a busy machine the masters may take each other for dead, and nobody is chosen.
+  await ask(replica.url, 'CLUSTER', 'FAILOVER', 'TAKEOVER')
   await until('all keys are served again', allServed, 40_000)
   await until('it is told', async () => {
     for (const key of keys) await outcome(() => store.get(key))

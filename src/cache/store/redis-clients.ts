@@ -81,6 +81,15 @@ export const destroy = (client: { destroy(): void; unref?(): void }): void => {
   }
 }
 
+/**
+ * For a client that became ready after it was told to end, since its socket was just being connected: it would ping on a
+ * timer of its own for ever, and no process that it runs in would end by itself.
+ */
+export const stopPinging = (client: { destroy(): void; unref?(): void }): void => {
+  // The timer is set behind the event of being ready.
+  setImmediate(() => destroy(client))
+}
+
 /** Ends a cluster's clients at once; its own destroy stops at the first node that is closed already. */
 export const destroyCluster = (cluster: Cluster): void => {
   for (const { client } of [...cluster.masters, ...cluster.replicas])

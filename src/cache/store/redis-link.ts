@@ -22,6 +22,7 @@ import {
   type Master,
   type Single,
   singleClient,
+  stopPinging,
 } from './redis-clients.ts'
 import { messageOf, RedisNode } from './redis-node.ts'
 import { StoreError } from './store.ts'
@@ -172,7 +173,10 @@ export class RedisLink {
     )
     this.#nodes.set('', node)
     client.on('error', (error: unknown) => node.failed(error))
-    client.on('ready', () => node.ready())
+    client.on('ready', () => {
+      node.ready()
+      if (this.closed) stopPinging(client)
+    })
     client.on('connect', () => {
       // It forgets a socket that is still being connected when it is told to end; that one ends by its silence.
       if (this.closed) client.unref()
@@ -194,7 +198,10 @@ export class RedisLink {
     cluster.on('node-error', (error: unknown, address: { host: string; port: number }) => {
       nodeAt(address)?.failed(error)
     })
-    cluster.on('node-ready', (address: { host: string; port: number }) => nodeAt(address)?.ready())
+    cluster.on('node-ready', (address: { host: string; port: number }) => {
+      nodeAt(address)?.ready()
+      if (this.closed) setImmediate(() => destroyCluster(cluster))
+    })
     const connect = (): void => {
       cluster.connect().catch((error: unknown) => {
         if (this.closed || cluster !== this.#cluster) return

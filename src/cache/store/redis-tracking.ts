@@ -6,7 +6,7 @@
  */
 import { ErrorReply } from '@redis/client'
 import { Proof, type Question } from './near.ts'
-import { destroy, trackingBytesOf, trackingClient } from './redis-clients.ts'
+import { destroy, stopPinging, trackingBytesOf, trackingClient } from './redis-clients.ts'
 
 /** How long until it is tried again where Redis refused it. */
 const REFUSED_MS = 10_000
@@ -36,7 +36,10 @@ export class TrackedReads {
     this.#client = client
     this.#bytes = trackingBytesOf(client)
     client.on('invalidate', (filed: Buffer | null) => onChange(filed?.toString()))
-    client.on('ready', () => this.#broken())
+    client.on('ready', () => {
+      this.#broken()
+      if (this.#closed) stopPinging(client)
+    })
     client.on('error', (error: unknown) => this.#failed(error))
     client.on('end', () => this.#broken())
     client.on('connect', () => {

@@ -207,6 +207,8 @@ export const redisStore = (options: RedisOptions): RedisStore => {
         return (Buffer.isBuffer(bytes) ? decodeFrame(bytes, key) : undefined) ?? UNREADABLE
       } catch (error) {
         if (error instanceof ErrorReply) throw error
+        // Asked of a client that was ended meanwhile, @keyv/redis would connect it anew, and nobody would end that.
+        if (!link.isReady(filed)) throw new StoreError('store-down', { cause: error })
         return keyv.get(filed)
       }
     }
