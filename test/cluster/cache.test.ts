@@ -125,6 +125,10 @@ test('a stale answer is refreshed once, whichever workers served it', async (t) 
   const [a, b] = twoClients(t) as [typeof get, typeof get]
   const url = `${program.url}/swr`
   await a(url)
+  // The answer is given before it is stored, and whoever asks between gets one of its own.
+  await until('stored', async () => {
+    return (await get(`${program.adminUrl}/cache/entry?url=/swr`)).status === 200
+  })
   for (const ask of [b, a, b, a]) assert.equal((await ask(url)).text, 'v1')
   await until('the refresh came', () => upstream.requests.length >= 2)
   hold.open()
