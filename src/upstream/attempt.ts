@@ -84,7 +84,7 @@ export class Attempt extends Watched {
   /** The request was written on a connection that had carried one before. */
   onReusedConnection = false
   /** Sent by us, not by undici. */
-  overHttp2 = false
+  sentByUs = false
   readonly #req: ProxyRequest
   readonly #facts: UpstreamFacts
   readonly #context: AttemptContext
@@ -133,6 +133,11 @@ export class Attempt extends Watched {
     return this.#body !== undefined && this.#body.readableLength >= this.#body.readableHighWaterMark
   }
 
+  /** Whether there is nothing left to do for it. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
   /** The reader wants more. */
   resume(): void {
     if (this.#over) return
@@ -163,24 +168,35 @@ export class Attempt extends Watched {
     this.#context.onWriting(this)
   }
 
+  /** It goes on elsewhere, and is ended there. */
+  abortedBy(abort: (error?: Error) => void): void {
+    if (this.#over) abort(new ProxyError(499, 'client-gone', 'the client left'))
+    else this.#abort = abort
+  }
+
   onResponseStarted(): void {
     this.#answered = true
   }
 
   onHeaders(status: number, raw: RawHeaders, resume: () => void): boolean {
-    if (this.#over) return true
-    const headers = toFields(raw)
+    if (!this.#over) this.onHead(status, toFields(raw), resume)
+    return true
+  }
+
+  /** The same with the field lines as we have them. */
+  onHead(status: number, headers: string[], resume: () => void): void {
+    if (this.#over) return
     this.lastByteAt = this.#context.clock.now()
     if (status < 200) {
       this.#interim(status, headers)
-      return true
+      return
     }
     // RFC 9112 §6.1, §7: a coding that changes the bytes is not undone by undici, and its name would be lost. A name that
     // nobody registered says nothing: the body is what comes up to the end of the connection (RFC 9112 §6.3).
     const codings = joinedValue(headers, 'transfer-encoding')
     if (codings !== undefined && changing.test(codings)) {
       this.#stop(this.#invalid('a transfer coding other than chunked'))
-      return true
+      return
     }
     this.#facts.headAt = this.lastByteAt
     this.#facts.status = status
@@ -190,7 +206,6 @@ export class Attempt extends Watched {
     queueMicrotask(() => this.#giveHead())
     // RFC 9110 §6.4.1. (undici takes a Content-Length in a 304 for a body that did not come.)
     if (status === 204 || status === 304 || this.#req.method === 'HEAD') this.#finish(undefined)
-    return true
   }
 
   onBodySent(chunk: Buffer | string): void {

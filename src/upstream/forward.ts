@@ -83,7 +83,7 @@ export const forward = (options: ForwardOptions): Forward => {
     errorFacts,
     responseEdits: options.responseEdits,
     onWriting(attempt) {
-      if (!attempt.overHttp2) writing = attempt
+      if (!attempt.sentByUs) writing = attempt
     },
   }
   const address = target.socketPath ?? target.authority

@@ -80,7 +80,7 @@ export const http2Pool = (options: Http2PoolOptions): Http2Pool => {
 
   const send = (connection: Connection, { request, attempt }: Waiting): void => {
     const { session } = connection
-    attempt.overHttp2 = true
+    attempt.sentByUs = true
     attempt.onReusedConnection = connection.used
     connection.used = true
     connection.open++

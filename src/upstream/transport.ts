@@ -1,6 +1,6 @@
 /**
- * How requests travel to the target: HTTP/1.1 over undici's pool, or HTTP/2 where the target is `h2c:` or its TLS offers
- * it. undici's own HTTP/2 is not used: it sends no two uploads at once on a connection, breaks off what runs when GOAWAY
+ * How requests travel to the target: plain ones over our own connections (upstream/plain-connection.ts), other HTTP/1.1
+ * and all of it under TLS over undici's pool, or HTTP/2 where the target is `h2c:` or its TLS offers it. undici's own HTTP/2 is not used: it sends no two uploads at once on a connection, breaks off what runs when GOAWAY
  * comes, and writes field values anew as UTF-8.
  */
 import type { Socket } from 'node:net'
@@ -12,6 +12,8 @@ import { type ConnectOptions, connector } from './connector.ts'
 import { isHttp2Only, MAX_HEAD_KB } from './errors.ts'
 import type { Http2Pool } from './http2-pool.ts'
 import type { Http2Request } from './http2-stream.ts'
+import { PlainPool } from './plain-pool.ts'
+import { plainRequest } from './plain-request.ts'
 
 /** Where requests travel to. */
 export interface TransportOptions extends ConnectOptions {
@@ -73,7 +75,24 @@ export const transport = (options: TransportOptions): Transport => {
             })
         },
   })
+  const { hostname, port, protocol } = target
+  const asked = { hostname, host: target.authority, protocol, port: String(port) }
+  const plain =
+    protocol === 'http:'
+      ? new PlainPool({
+          origin: target.origin,
+          dial: (done) =>
+            dialHttp1(asked, (...[error, socket]) => (error ? done(error) : done(null, socket as Socket))),
+        })
+      : undefined
   const overHttp1: Transport['dispatch'] = (request, attempt) => {
+    if (plain !== undefined && !plain.isOdd) {
+      const written = plainRequest(request)
+      if (written !== undefined) {
+        plain.dispatch(written, attempt)
+        return
+      }
+    }
     pool.dispatch(request, attempt as unknown as Dispatcher.DispatchHandler)
   }
   const useHttp1 = (): void => {
@@ -84,14 +103,10 @@ export const transport = (options: TransportOptions): Transport => {
   const load = async (): Promise<Http2Pool> => {
     const { http2Pool } = await import('./http2-pool.ts')
     const dial = connector(options, true)
-    const { hostname, port, protocol } = target
     return http2Pool({
       scheme: protocol.slice(0, -1),
       authority: target.authority,
-      dial: (done) =>
-        dial({ hostname, host: target.authority, protocol, port: String(port) }, (...[error, socket]) =>
-          done(error, socket as Socket | null),
-        ),
+      dial: (done) => dial(asked, (...[error, socket]) => done(error, socket as Socket | null)),
       onHttp1(socket, waiting) {
         useHttp1()
         socket.on('error', () => {})
@@ -128,6 +143,7 @@ export const transport = (options: TransportOptions): Transport => {
       const loaded = await loading?.catch(() => undefined)
       loaded?.destroy()
       for (const socket of spare) socket.destroy()
+      await plain?.close()
       await pool.destroy()
     },
   }

@@ -1,0 +1,133 @@
+/** A request with a body on its way to the upstream over plain HTTP/1.1. */
+import type { Socket } from 'node:net'
+import type { Attempt } from './attempt.ts'
+import type { PlainRequest } from './plain-request.ts'
+
+/** Up to there head and body are put together: one piece is cheaper to write than two. */
+const COPIED_BYTES = 4096
+
+const mismatch = (): Error =>
+  Object.assign(new Error('Request body length does not match content-length header'), {
+    code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+  })
+
+/** Writes head and body as they come; the upstream pauses the client, and a body that breaks off is told to `broke`. */
+export class Upload {
+  readonly #socket: Socket
+  readonly #request: PlainRequest
+  readonly #attempt: Attempt
+  readonly #broke: (error: Error) => void
+  /** All of it was given to the connection. */
+  isSent = false
+  #stopped = false
+  #headSent = false
+  #bytes = 0
+
+  constructor(socket: Socket, request: PlainRequest, attempt: Attempt, broke: (error: Error) => void) {
+    this.#socket = socket
+    this.#request = request
+    this.#attempt = attempt
+    this.#broke = broke
+    const body = request.body!
+    if (body.destroyed && !body.readableEnded) {
+      queueMicrotask(() => this.#fail(body.errored ?? new Error('the upload broke off')))
+      return
+    }
+    body.on('data', this.#onData)
+    body.on('end', this.#onEnd)
+    body.on('error', this.#onError)
+    body.on('close', this.#onClose)
+    // The upstream may answer by the head alone: it does not wait for a body that is long in coming.
+    setImmediate(this.#sendHead)
+  }
+
+  /** Nothing more is written; what is left of the body is not wanted. */
+  stop(): void {
+    this.#stopped = true
+    this.#socket.off('drain', this.#onDrain)
+    const { body } = this.#request
+    if (!this.isSent) body!.destroy()
+  }
+
+  readonly #sendHead = (): void => {
+    if (this.#headSent || this.#stopped) return
+    this.#headSent = true
+    this.#socket.write(this.#request.head, 'latin1')
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#stopped || this.isSent || chunk.length === 0) return
+    const { length } = this.#request
+    this.#bytes += chunk.length
+    if (length !== undefined && this.#bytes > length) {
+      this.#fail(mismatch())
+      return
+    }
+    const takesMore = this.#write(chunk)
+    this.#attempt.onBodySent(chunk)
+    if (this.#bytes === length) this.#sent()
+    else if (!takesMore) {
+      this.#request.body!.pause()
+      this.#socket.once('drain', this.#onDrain)
+    }
+  }
+
+  #write(chunk: Buffer): boolean {
+    const socket = this.#socket
+    const { head, length } = this.#request
+    if (!this.#headSent && this.#bytes === length && head.length + length <= COPIED_BYTES) {
+      this.#headSent = true
+      const whole = Buffer.allocUnsafe(head.length + length)
+      whole.write(head, 0, 'latin1')
+      chunk.copy(whole, head.length)
+      return socket.write(whole)
+    }
+    socket.cork()
+    this.#sendHead()
+    let takesMore: boolean
+    if (length !== undefined) takesMore = socket.write(chunk)
+    else {
+      socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
+      socket.write(chunk)
+      takesMore = socket.write('\r\n', 'latin1')
+    }
+    socket.uncork()
+    return takesMore && !socket.writableNeedDrain
+  }
+
+  readonly #onDrain = (): void => {
+    this.#request.body!.resume()
+  }
+
+  readonly #onEnd = (): void => {
+    if (this.#stopped || this.isSent) return
+    const { length } = this.#request
+    if (length !== undefined && this.#bytes !== length) {
+      this.#fail(mismatch())
+      return
+    }
+    this.#sendHead()
+    if (length === undefined) this.#socket.write('0\r\n\r\n', 'latin1')
+    this.#sent()
+  }
+
+  readonly #onError = (error: Error): void => {
+    this.#fail(error)
+  }
+
+  readonly #onClose = (): void => {
+    this.#fail(this.#request.body!.errored ?? new Error('the upload broke off'))
+  }
+
+  #sent(): void {
+    this.isSent = true
+    this.#attempt.onRequestSent()
+  }
+
+  #fail(error: Error): void {
+    if (this.#stopped || this.isSent) return
+    this.#stopped = true
+    this.#socket.off('drain', this.#onDrain)
+    this.#broke(error)
+  }
+}
