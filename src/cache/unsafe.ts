@@ -10,11 +10,12 @@ const uriOf = (req: ProxyRequest): string => cacheKey(req.exchange.scheme, req.e
 
 /** Paths with query, of the request's own origin, that Location and Content-Location of its answer name. */
 export const namedTargets = (req: ProxyRequest, fields: Fields): string[] => {
+  const named = [firstValue(fields, 'location'), firstValue(fields, 'content-location')]
+  const targets: string[] = []
+  if (named[0] === undefined && named[1] === undefined) return targets
   const base = uriOf(req)
   const own = resolve(base, base)
-  const targets: string[] = []
-  for (const name of ['location', 'content-location']) {
-    const value = firstValue(fields, name)
+  for (const value of named) {
     const url = value === undefined ? undefined : resolve(value, base)
     if (url !== undefined && url.origin === own?.origin) targets.push(url.pathname + url.search)
   }

@@ -116,6 +116,7 @@ export class Upload {
   }
 
   readonly #onClose = (): void => {
+    if (this.#stopped || this.isSent) return
     this.#fail(this.#request.body!.errored ?? new Error('the upload broke off'))
   }
 
