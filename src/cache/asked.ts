@@ -143,7 +143,11 @@ export const labelled = (
   how: CacheStatusDetail,
 ): ProxyResponse => {
   const said = cacheStatus(facts, how)
-  return said === undefined ? response : { ...response, headers: [...response.headers, 'Cache-Status', said] }
+  if (said === undefined) return response
+  // Written out: a spread of the response costs more than the rest.
+  const { status, body, trailers } = response
+  const headers = response.headers.concat('Cache-Status', said)
+  return trailers === undefined ? { status, headers, body } : { status, headers, body, trailers }
 }
 
 /** Whether a client asks on conditions, or for a part: a whole 200 is not all it understands. */

@@ -38,21 +38,21 @@ const forwarded: Partial<Record<Reason, string>> = {
 /** The member for one exchange; undefined when switched off. */
 export const cacheStatus = (facts: CacheFacts, how: CacheStatusDetail): string | undefined => {
   if (how === 'off') return undefined
-  const parts = ['revproxy']
-  if (facts.status === 'hit' || facts.status === 'stale') parts.push('hit')
+  let said = 'revproxy'
+  if (facts.status === 'hit' || facts.status === 'stale') said += '; hit'
   else if (facts.reason !== 'only-if-cached') {
-    parts.push(`fwd=${forwarded[facts.reason] ?? 'miss'}`)
-    if (facts.forwardStatus !== undefined) parts.push(`fwd-status=${facts.forwardStatus}`)
-    if (facts.storage === 'stored') parts.push('stored')
-    if (facts.status === 'coalesced') parts.push('collapsed')
-    else if (facts.reason === 'collapsed-failed') parts.push('collapsed=?0')
+    said += `; fwd=${forwarded[facts.reason] ?? 'miss'}`
+    if (facts.forwardStatus !== undefined) said += `; fwd-status=${facts.forwardStatus}`
+    if (facts.storage === 'stored') said += '; stored'
+    if (facts.status === 'coalesced') said += '; collapsed'
+    else if (facts.reason === 'collapsed-failed') said += '; collapsed=?0'
   }
-  if (facts.ttlSeconds !== undefined) parts.push(`ttl=${Math.floor(facts.ttlSeconds)}`)
+  if (facts.ttlSeconds !== undefined) said += `; ttl=${Math.floor(facts.ttlSeconds)}`
   if (how === 'full') {
-    if (facts.key !== undefined && facts.key.length <= 1000) parts.push(`key=${sfString(facts.key)}`)
-    parts.push(`detail=${sfString(detailOf(facts))}`)
+    if (facts.key !== undefined && facts.key.length <= 1000) said += `; key=${sfString(facts.key)}`
+    said += `; detail=${sfString(detailOf(facts))}`
   }
-  return parts.join('; ')
+  return said
 }
 
 /** `vary-miss accept-language; not stored: no-store` and the like. */

@@ -14,7 +14,14 @@ import type { Landing } from './flights.ts'
 import { Recording, recordingRoom } from './recording.ts'
 import { isFailureStatus, standsInOnError } from './reuse.ts'
 import { type Shelf, selectionFor } from './shelf.ts'
-import { isForced, refusal, type StorableRequest, type StorageRules, storedFields } from './storable.ts'
+import {
+  isForced,
+  refusal,
+  refusedOutright,
+  type StorableRequest,
+  type StorageRules,
+  storedFields,
+} from './storable.ts'
 import { freshened, headContradicts, speaksOf, unconditionalFields } from './validation.ts'
 
 const FORCE_TTL_SECONDS = 60
@@ -234,6 +241,11 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
         facts.detail = `upstream answered ${response.status}`
         return { kind: 'stood-in', entry: stale }
       }
+    }
+    const word = req.method === 'GET' ? refusedOutright(response.status, response.headers, rules) : undefined
+    if (word !== undefined) {
+      facts.storage = word
+      return { kind: 'alone', response }
     }
     const entry = entryOf(asked, response, times)
     const not = refusal(storableRequest(asked), entry, rules)

@@ -72,6 +72,20 @@ export const refusal = (
   return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
 }
 
+/**
+ * The same where one word of a response to a GET decides, without looking at the rest of it: most of what passes by says
+ * `no-store`, and what it would be stored as need not be made.
+ */
+export const refusedOutright = (
+  status: number,
+  fields: Fields,
+  rules: StorageRules,
+): StorageReason | undefined => {
+  if (rules.force || status === 304) return undefined
+  const directives = responseDirectives(fields, rules.shared)
+  return directives.has('no-store') && !directives.has('must-understand') ? 'no-store' : undefined
+}
+
 /** Force concerns GETs answered with 2xx; what belongs to one user stays out unless asked for (DESIGN §2). */
 export const isForced = (
   req: StorableRequest,

@@ -13,24 +13,34 @@ const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/ // RFC 9110 §5.5
 /** Whether a field line can be written so (RFC 9110 §5.1, §5.5). */
 export const isPlainValue = (value: string): boolean => !NOT_IN_VALUES.test(value)
 
-/** What the names of a kind of head mean for whoever reads it; `plain` is every name that says nothing about that. */
+/** What a name means for whoever reads a head; `plain`: nothing. */
+export interface Name<Kind extends string> {
+  /** As it was written, and always the same string: what is seen for the first time costs every later look-up its hash. */
+  readonly text: string
+  /** undefined for what is no name (RFC 9110 §5.1). */
+  readonly kind: Kind | 'plain' | undefined
+}
+
+/** What the names of one kind of head mean. */
 export class NameKinds<Kind extends string> {
   readonly #special: ReadonlyMap<string, Kind>
-  /** Names seen before, as they were written: a look-up costs a tenth of the test. */
-  readonly #known = new Map<string, Kind | 'plain' | undefined>()
+  /** Names seen before: a look-up costs a tenth of the test. */
+  readonly #known = new Map<string, Name<Kind>>()
 
   /** By names in lower case. */
   constructor(special: Readonly<Record<string, Kind>>) {
     this.#special = new Map(Object.entries(special) as Array<[string, Kind]>)
   }
 
-  /** The name's kind; undefined for what is no name (RFC 9110 §5.1). */
-  of(name: string): Kind | 'plain' | undefined {
-    const known = this.#known.get(name)
+  of(text: string): Name<Kind> {
+    const known = this.#known.get(text)
     if (known !== undefined) return known
-    const kind = TOKEN.test(name) ? (this.#special.get(name.toLowerCase()) ?? 'plain') : undefined
-    if (this.#known.size < MAX_NAMES) this.#known.set(name, kind)
-    return kind
+    const kind: Name<Kind>['kind'] = TOKEN.test(text)
+      ? (this.#special.get(text.toLowerCase()) ?? 'plain')
+      : undefined
+    const name: Name<Kind> = { text, kind }
+    if (this.#known.size < MAX_NAMES) this.#known.set(text, name)
+    return name
   }
 }
 
@@ -55,16 +65,16 @@ export const plainLines = <Kind extends string>(
     lineEnd = text.indexOf('\r\n', start)
     const colon = text.indexOf(':', start)
     if (colon === -1 || colon > lineEnd || fields.length >= MAX_LINES * 2) return undefined
-    const name = text.slice(start, colon)
+    const name = kinds.of(text.slice(start, colon))
     let first = colon + 1
     let stop = lineEnd
     while (first < stop && isOws(text.charCodeAt(first))) first++
     while (stop > first && isOws(text.charCodeAt(stop - 1))) stop--
     const value = text.slice(first, stop)
     if (!isPlainValue(value)) return undefined
-    const kind = kinds.of(name)
+    const { kind } = name
     if (kind === undefined || (kind !== 'plain' && !take(kind, value))) return undefined
-    fields.push(name, value)
+    fields.push(name.text, value)
   }
   return fields
 }

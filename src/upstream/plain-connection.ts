@@ -75,10 +75,8 @@ export class PlainConnection {
     attempt.onReusedConnection = this.#used
     this.#used = true
     attempt.onConnect(this.#abort)
-    if (request.body === null) {
-      this.#socket.write(request.head, 'latin1')
-      attempt.onRequestSent()
-    } else this.#upload = new Upload(this.#socket, request, attempt, this.#uploadBroke)
+    if (request.body === null) this.#socket.write(request.head, 'latin1')
+    else this.#upload = new Upload(this.#socket, request, attempt, this.#uploadBroke)
   }
 
   destroy(error?: Error): void {

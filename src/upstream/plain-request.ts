@@ -43,7 +43,7 @@ export const plainRequest = (asked: UpstreamRequest): PlainRequest | undefined =
     const name = headers[i]!
     const value = headers[i + 1]!
     if (!isPlainValue(value)) return undefined
-    const kind = kinds.of(name)
+    const { kind } = kinds.of(name)
     if (kind === 'plain') lines += `${name}: ${value}\r\n`
     else if (kind === 'host' && host === undefined) host = value
     else if (kind === 'length' && length === undefined && LENGTH.test(value)) length = Number(value)
