@@ -12,6 +12,8 @@ export interface ProxyRequest {
   readonly url: string
   readonly headers: Fields
   readonly body: Readable | undefined
+  /** Trailer fields (RFC 9110 §6.5), known once the body has ended. */
+  readonly trailers?: (() => Fields) | undefined
   /** Fires when nobody waits for the answer any more. */
   readonly cancel: Cancel
   /** Facts: stages write, observers read. */

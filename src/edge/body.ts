@@ -9,6 +9,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
+import type { Fields } from '../core/types.ts'
 
 const unlimited = Number.POSITIVE_INFINITY
 const ignore = (): void => {}
@@ -48,6 +49,8 @@ export const hasBody = ({ headers }: IncomingMessage): boolean =>
 export interface BodySource {
   /** Whether all of it has come. */
   readonly complete: boolean
+  /** Trailer fields as they came, once all of it has: name, value … */
+  readonly rawTrailers?: readonly string[]
   on(event: 'data', listener: (chunk: Buffer) => void): unknown
   on(event: 'end' | 'close', listener: () => void): unknown
   pause(): unknown
@@ -107,6 +110,11 @@ export class RequestBody extends Readable {
   /** Whether all of it has come from the client. */
   get complete(): boolean {
     return this.#message.complete
+  }
+
+  /** What came behind it (RFC 9110 §6.5), once it has ended. */
+  get trailers(): Fields {
+    return this.#message.rawTrailers ?? []
   }
 
   override _read(): void {

@@ -94,11 +94,13 @@ export class Conversation implements Sending {
       this.refuse(bodyTooLarge(maxBodyBytes))
       return
     }
+    const body = this.#body
     const req: ProxyRequest = {
       method: message.method!,
       url: target.url,
       headers: message.rawHeaders,
-      body: this.#body,
+      body,
+      trailers: body === undefined ? undefined : () => body.trailers,
       cancel: this.#cancel,
       exchange,
       onInformation: (status, headers) => {

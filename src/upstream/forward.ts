@@ -99,6 +99,7 @@ export const forward = (options: ForwardOptions): Forward => {
         method: req.method as Dispatcher.HttpMethod,
         headers: requestFields(req, fieldOptions) as string[],
         body: req.body ?? null,
+        trailers: req.trailers,
         // The same for all, or undici gives up the connection whenever it changes.
         servername: target.hostname,
         acceptsTrailers: way.mayBeHttp2 && hasMember(req.headers, 'te', 'trailers'),

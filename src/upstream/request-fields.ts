@@ -1,6 +1,6 @@
 /** The field lines that the upstream gets for a request. */
 import type { Fields, ProxyRequest } from '../core/types.ts'
-import { editFields, isConnectionLevel, nominated } from '../http/fields.ts'
+import { editFields, endToEnd, isConnectionLevel, nominated } from '../http/fields.ts'
 import { forwardingFields } from '../http/forwarded.ts'
 
 /** What decides over the outgoing field lines. */
@@ -57,6 +57,36 @@ export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): 
     ...forwardingFields(headers, exchange),
   )
   return editFields(out, options.edits)
+}
+
+/** What a trailer must not say (RFC 9110 §6.5.1): servers that merge trailers into the head would believe it. */
+const notInTrailers: ReadonlySet<string> = new Set([
+  'host',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'authorization',
+  'cookie',
+  'cache-control',
+  'pragma',
+  'expect',
+  'max-forwards',
+  'range',
+  'origin',
+  'referer',
+])
+const KINDS_NOT_IN_TRAILERS = /^(?:x-forwarded-|content-|if-|sec-|proxy-|access-control-)/
+
+/** The trailers of a request that the upstream gets. */
+export const requestTrailers = (trailers: Fields): Fields => {
+  if (trailers.length === 0) return trailers
+  const fields = endToEnd(trailers)
+  const kept: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!.toLowerCase()
+    if (!notInTrailers.has(name) && !KINDS_NOT_IN_TRAILERS.test(name)) kept.push(fields[i]!, fields[i + 1]!)
+  }
+  return kept
 }
 
 /** The path and query to ask the upstream for: the target's own in front. */

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import Pool from 'undici/lib/dispatcher/pool.js'
+import type { Fields } from '../core/types.ts'
 import type { Attempt } from './attempt.ts'
 import { type ConnectOptions, connector } from './connector.ts'
 import { isHttp2Only, MAX_HEAD_KB } from './errors.ts'
@@ -32,6 +33,8 @@ export interface TransportOptions extends ConnectOptions {
 export interface UpstreamRequest extends Http2Request {
   readonly method: Dispatcher.HttpMethod
   readonly headers: string[]
+  /** Known once the body has ended; told over HTTP/1.1 where the body goes in chunks. */
+  readonly trailers: (() => Fields) | undefined
   readonly servername: string
 }
 

@@ -1,7 +1,9 @@
 /** A request with a body on its way to the upstream over plain HTTP/1.1. */
 import type { Socket } from 'node:net'
+import { isPlainValue } from '../http/plain-lines.ts'
 import type { Attempt } from './attempt.ts'
 import type { PlainRequest } from './plain-request.ts'
+import { requestTrailers } from './request-fields.ts'
 
 /** Up to there head and body are put together: one piece is cheaper to write than two. */
 const COPIED_BYTES = 4096
@@ -107,8 +109,17 @@ export class Upload {
       return
     }
     this.#sendHead()
-    if (length === undefined) this.#socket.write('0\r\n\r\n', 'latin1')
+    if (length === undefined) this.#socket.write(`0\r\n${this.#trailerLines()}\r\n`, 'latin1')
     this.#sent()
+  }
+
+  #trailerLines(): string {
+    const { asked } = this.#request
+    const trailers = asked.trailers === undefined ? [] : requestTrailers(asked.trailers())
+    let lines = ''
+    for (let i = 0; i < trailers.length; i += 2)
+      if (isPlainValue(trailers[i + 1]!)) lines += `${trailers[i]}: ${trailers[i + 1]}\r\n`
+    return lines
   }
 
   readonly #onError = (error: Error): void => {

@@ -166,6 +166,7 @@ const asked: UpstreamRequest = {
   path: '/',
   headers: ['Host', 'a'],
   body: null,
+  trailers: undefined,
   servername: 'a',
   acceptsTrailers: false,
 }
