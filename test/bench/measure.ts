@@ -14,6 +14,8 @@ export interface Scenario {
   /** Whether answers come out of the contestants' caches; undefined where that is not looked at. */
   readonly cached: boolean | undefined
   readonly how?: How
+  /** How many times the usual warm-up it needs: caches that fill slowly. */
+  readonly warmUps?: number
   /** Whom the contestants ask; the bare server when absent. */
   readonly upstream?: Contestant
   /** The first is the yardstick. */
@@ -87,9 +89,13 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
 const LEAST_MICROS = 100_000
 
 /** By requests, not by time: on a busy machine a second is a few requests, and node still interprets. */
-const warmUp = async (server: Server, { path, how }: Scenario, plan: Plan): Promise<void> => {
+const warmUp = async (server: Server, { path, how, warmUps = 1 }: Scenario, plan: Plan): Promise<void> => {
   let requests = 0
-  for (let second = 0; second < plan.warmUp.seconds && requests < plan.warmUp.requests; second++)
+  for (
+    let second = 0;
+    second < plan.warmUp.seconds * warmUps && requests < plan.warmUp.requests * warmUps;
+    second++
+  )
     requests += (await load(server.port, path, 1, plan.loadCore, how)).requests
 }
 

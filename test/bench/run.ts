@@ -27,7 +27,7 @@ const pinned = serverCore !== undefined && loadCore !== undefined
 const plan: Plan = {
   rounds: quick ? 1 : 5,
   seconds: quick ? 1 : 3,
-  warmUp: quick ? { requests: 15_000, seconds: 2 } : { requests: 60_000, seconds: 10 },
+  warmUp: quick ? { requests: 10_000, seconds: 1 } : { requests: 60_000, seconds: 10 },
   serverCore: pinned ? serverCore : undefined,
   loadCore: pinned ? loadCore : undefined,
 }
@@ -73,7 +73,7 @@ const main = async (): Promise<void> => {
 `)
   const results = new Map<string, readonly Measured[]>()
   const redis = isWanted('hit, 1 KB, Redis') ? await startRedis(plan.loadCore) : undefined
-  for (const scenario of scenarios(redis?.port).filter(({ name }) => isWanted(name))) {
+  for (const scenario of scenarios(redis?.port, quick).filter(({ name }) => isWanted(name))) {
     const measured = await measure(scenario, plan)
     results.set(scenario.name, measured)
     const second = measured.find(({ name }) => name.startsWith('http-proxy'))
@@ -82,7 +82,7 @@ const main = async (): Promise<void> => {
     if (remark !== undefined) console.log(`${remark}\n`)
   }
   await redis?.stop()
-  if (isWanted('storm')) {
+  if (isWanted('storm') && !quick) {
     const players = [nginx(), varnish, revproxy(us, [])].filter((each) => each !== undefined)
     console.log(`### storm\n\n${await storm(players, plan)}\n`)
   }

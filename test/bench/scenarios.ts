@@ -63,8 +63,12 @@ const script = (name: string, text: string): string => {
   return file
 }
 
-/** All scenarios that can be played here; `redisPort` is where a Redis listens. */
-export const scenarios = (redisPort: number | undefined): Scenario[] => {
+/**
+ * All scenarios that can be played here; `redisPort` is where a Redis listens. In a quick run nobody plays but ourselves
+ * and those whom a budget names.
+ */
+export const scenarios = (redisPort: number | undefined, quick = false): Scenario[] => {
+  const all = <T>(...contestants: readonly T[]): readonly T[] => (quick ? [] : contestants)
   const redis = `redis://127.0.0.1:${redisPort}`
   const scripted: Scenario[] = canScript
     ? [
@@ -73,14 +77,18 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
           path: paths.hit,
           cached: undefined,
           how: { script: script('zipf', zipf) },
-          contestants: present(bare, nginx(), varnish, revproxy(us, [])),
+          contestants: present(...all(bare, nginx(), varnish), revproxy(us, [])),
+          warmUps: 4,
         },
         {
           name: 'POST of 10 KB',
           path: paths.pass,
           cached: undefined,
           how: { script: script('post', post) },
-          contestants: present(bare, undiciPipe, httpProxy, nginx(), varnish, revproxy(us, [])),
+          contestants: present(
+            ...[...all(bare), undiciPipe, httpProxy],
+            ...[...all(nginx(), varnish), revproxy(us, [])],
+          ),
         },
       ]
     : []
@@ -90,8 +98,8 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
       path: paths.pass,
       cached: false,
       contestants: present(
-        ...[bare, undiciPipe, httpProxy, ...peers],
-        ...[caddy, nginx(), varnish, revproxy(us, [])],
+        ...[...all(bare), undiciPipe, httpProxy, ...all(...peers)],
+        ...[...all(caddy, nginx(), varnish), revproxy(us, [])],
       ),
     },
     {
@@ -99,21 +107,21 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
       path: paths.hit,
       cached: true,
       contestants: present(
-        ...[bare, nginx(), varnish, revproxy(us, [])],
-        revproxy(`${us}, --workers 2`, ['--workers', '2']),
+        ...[bare, ...all(nginx()), varnish, revproxy(us, [])],
+        ...all(revproxy(`${us}, --workers 2`, ['--workers', '2'])),
       ),
     },
     {
       name: 'hit, 100 KB',
       path: paths.large,
       cached: true,
-      contestants: present(bare, nginx(), varnish, revproxy(us, [])),
+      contestants: present(...all(bare), nginx(), varnish, revproxy(us, [])),
     },
     {
       name: 'hit, 1 KB, log to a file',
       path: paths.hit,
       cached: true,
-      contestants: present(bare, nginx('file'), revproxy(us, [], 'file')),
+      contestants: present(bare, ...all(nginx('file')), revproxy(us, [], 'file')),
     },
     {
       name: 'hit, 1 KB, Redis',
@@ -123,10 +131,12 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
         redisPort === undefined
           ? []
           : [
-              bare,
-              revproxy(`${us}, memory`, []),
-              // A machine that is busy for 50 ms must not turn hits into misses.
-              revproxy(`${us}, Redis`, ['--cache', redis, '--cache-timeout', '5s', '--no-near-cache']),
+              ...all(
+                bare,
+                revproxy(`${us}, memory`, []),
+                // A machine that is busy for 50 ms must not turn hits into misses.
+                revproxy(`${us}, Redis`, ['--cache', redis, '--cache-timeout', '5s', '--no-near-cache']),
+              ),
               revproxy(`${us}, Redis with copies nearby`, ['--cache', redis, '--cache-timeout', '5s']),
             ],
     },
@@ -137,7 +147,7 @@ export const scenarios = (redisPort: number | undefined): Scenario[] => {
       cached: undefined,
       how: { client: 'ws-client' },
       upstream: echo,
-      contestants: [echo, httpProxy, revproxy(us, [])],
+      contestants: [...all(echo, httpProxy), revproxy(us, [])],
     },
   ].filter(({ contestants }) => contestants.length > 0)
 }
