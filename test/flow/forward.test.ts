@@ -237,14 +237,7 @@ test('trailers of a request are passed on, without those that would change how i
     res.end(`${body} ${JSON.stringify(req.rawTrailers)}`)
   })
   const proxy = await startProxy(t, { target: upstream.url, ...passing })
-  const given = [
-    'X-T: 1',
-    'X-T: 2',
-    'X-Forwarded-For: 6.6.6.6',
-    'Content-Type: b',
-    'Cookie: a=b',
-    'Host: b',
-  ]
+  const given = ['X-T: 1', 'X-T: 2', 'X-Forwarded-For: 6.6.6.6', 'Content-Type: b', 'Cookie: a=b', 'Host: b']
   const text = await raw(
     proxy.port,
     `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\n0\r\n${given.join('\r\n')}\r\n\r\n`,

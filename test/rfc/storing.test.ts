@@ -1,6 +1,11 @@
 /** Which responses are stored, which of their fields, and for how long (RFC 9111 §3). */
-import { keepMs, refusal, type StorageRules, storedFields } from '../../src/cache/storable.ts'
-import type { StorageReason } from '../../src/core/reasons.ts'
+import {
+  keepMs,
+  refusal,
+  refusedOutright,
+  type StorageRules,
+  storedFields,
+} from '../../src/cache/storable.ts'
 import { parseCacheControl } from '../../src/http/cache-control.ts'
 import { entryOf, fieldsOf, type Lines, linesOf, marksOf, type Row, T0, table } from './table.ts'
 
@@ -12,7 +17,7 @@ const asUsual: StorageRules = {
   maxEntryBytes: 1000,
 }
 
-interface StoringRow extends Row<StorageReason | 'stored'> {
+interface StoringRow extends Row<string> {
   readonly method?: string
   readonly request?: Lines
   readonly response: Lines
@@ -446,7 +451,12 @@ table('stored or not', rows, ({ method = 'GET', request, response, rules }) => {
     authorization: marks.authorization,
     directives: parseCacheControl(marks.cacheControl),
   }
-  return refusal(req, entryOf(response), { ...asUsual, ...rules }) ?? 'stored'
+  const entry = entryOf(response)
+  const by = { ...asUsual, ...rules }
+  const word = method === 'GET' ? refusedOutright(entry.status, entry.fields, by) : undefined
+  const all = refusal(req, entry, by)
+  // The short way says nothing but what the long one says.
+  return word !== undefined && word !== all ? `outright ${word}, in full ${all}` : (all ?? 'stored')
 })
 
 const forced = { by: 'force' as const, seconds: 60 }
