@@ -5,13 +5,16 @@ import type { Exchange } from './exchange.ts'
 /** Field lines exactly as they came: name, value, name, value … (case, order and repeats kept). Never changed in place. */
 export type Fields = readonly string[]
 
+/** What a client sends behind its head; `whole`: all of it, where it came at once, for as long as nobody has read of it. */
+export type RequestBody = Readable & { readonly whole?: Buffer }
+
 /** A request on its way to the upstream. A stage that wants another request passes on a changed copy. */
 export interface ProxyRequest {
   readonly method: string
   /** Path and query, exactly as sent; always begins with `/` or is `*`. */
   readonly url: string
   readonly headers: Fields
-  readonly body: Readable | undefined
+  readonly body: RequestBody | undefined
   /** Trailer fields (RFC 9110 §6.5), known once the body has ended. */
   readonly trailers?: (() => Fields) | undefined
   /** Fires when nobody waits for the answer any more. */

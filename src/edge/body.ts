@@ -139,3 +139,24 @@ export class RequestBody extends Readable {
     done(error)
   }
 }
+
+/** A body that came whole with its head. */
+export class WholeBody extends Readable {
+  /** All of it, for whoever can use it at once, as long as nobody has read of it. */
+  readonly whole: Buffer
+  readonly complete = true
+  readonly trailers: Fields = []
+
+  constructor(bytes: Buffer, exchange: Exchange) {
+    super()
+    this.whole = bytes
+    exchange.requestBytes = bytes.length
+    // Nobody may be reading when it is destroyed.
+    this.on('error', ignore)
+  }
+
+  override _read(): void {
+    this.push(this.whole)
+    this.push(null)
+  }
+}

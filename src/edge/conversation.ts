@@ -15,7 +15,7 @@ import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { Exchanges } from '../core/exchanges.ts'
 import type { Fields, Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
-import { bodyTooLarge, bodyTooSlow, hasBody, RequestBody } from './body.ts'
+import { bodyTooLarge, bodyTooSlow, hasBody, RequestBody, WholeBody } from './body.ts'
 import { PlainRequest } from './lane.ts'
 import { PlainAnswer } from './plain-answer.ts'
 import { closeGently, errorResponse, internalError, LINGER_MS } from './refusals.ts'
@@ -44,7 +44,7 @@ export class Conversation implements Sending {
   readonly #res: ServerResponse | PlainAnswer
   readonly #context: ConversationContext
   readonly #cancel = new Cancel()
-  #body: RequestBody | undefined
+  #body: RequestBody | WholeBody | undefined
   /** The client waits for 100 (Continue) before it sends the body. */
   #owesContinue = false
   #bytes = 0
@@ -74,7 +74,9 @@ export class Conversation implements Sending {
     const message = this.#message
     const res = this.#res
     const { handler, maxBodyBytes, bodyTimeoutMs } = this.#context
-    if (!(message instanceof PlainRequest) && hasBody(message)) {
+    if (message instanceof PlainRequest) {
+      if (message.body !== undefined) this.#body = new WholeBody(message.body, exchange)
+    } else if (hasBody(message)) {
       this.#owesContinue = wantsContinue
       this.#body = new RequestBody(message, exchange, {
         maxBytes: maxBodyBytes,
@@ -273,4 +275,6 @@ export class Conversation implements Sending {
 }
 
 const promisedBytes = (message: IncomingMessage | PlainRequest): number =>
-  message instanceof PlainRequest ? 0 : Number(message.headers['content-length'] ?? 0)
+  message instanceof PlainRequest
+    ? (message.body?.length ?? 0)
+    : Number(message.headers['content-length'] ?? 0)

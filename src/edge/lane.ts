@@ -7,22 +7,25 @@ import type { Socket } from 'node:net'
 import { PlainAnswer } from './plain-answer.ts'
 import { type PlainHead, plainHead } from './plain-head.ts'
 
-/** A request of the lane: as much of node's IncomingMessage as a conversation reads of one without a body. */
+/** A request of the lane: as much of node's IncomingMessage as a conversation reads of one that is whole. */
 export class PlainRequest {
   readonly socket: Socket
-  readonly method: 'GET' | 'HEAD'
+  readonly method: string
   readonly url: string
   readonly host: string
   readonly rawHeaders: string[]
   readonly httpVersion = '1.1'
   readonly complete = true
+  /** Absent where there is none. */
+  readonly body: Buffer | undefined
 
-  constructor(socket: Socket, head: PlainHead) {
+  constructor(socket: Socket, head: PlainHead, body: Buffer | undefined) {
     this.socket = socket
     this.method = head.method
     this.url = head.url
     this.host = head.host
     this.rawHeaders = head.fields
+    this.body = body
   }
 }
 
@@ -50,6 +53,8 @@ export interface Lanes {
 
 /** Heads beyond it, and what comes while an answer is under way, are not for the lane. */
 const MAX_HEAD = 16 * 1024
+/** Few are longer: what stands behind a head need not be made text to find its end. */
+const MOST_HEADS = 2048
 const END_OF_HEAD = '\r\n\r\n'
 const LOOK_MS = 5000
 
@@ -112,20 +117,26 @@ class Lane {
 
   /** Serves a request; what is not one whole request that is for us, or more than one, is left to node. */
   #read(chunk: Buffer): void {
-    const text = chunk.toString('latin1', 0, Math.min(chunk.length, MAX_HEAD))
-    const isWhole = text.indexOf(END_OF_HEAD) === chunk.length - END_OF_HEAD.length
-    const head = isWhole ? plainHead(text) : undefined
-    if (head === undefined || this.#of.options.isElsewhere(head.url)) this.#leave(chunk)
-    else this.#serve(head)
+    let text = chunk.toString('latin1', 0, Math.min(chunk.length, MOST_HEADS))
+    let end = text.indexOf(END_OF_HEAD) + END_OF_HEAD.length
+    if (end < END_OF_HEAD.length && chunk.length > MOST_HEADS) {
+      text = chunk.toString('latin1', 0, Math.min(chunk.length, MAX_HEAD))
+      end = text.indexOf(END_OF_HEAD) + END_OF_HEAD.length
+    }
+    const head =
+      end < END_OF_HEAD.length ? undefined : plainHead(end === text.length ? text : text.slice(0, end))
+    if (head === undefined || end + head.length !== chunk.length || this.#of.options.isElsewhere(head.url))
+      this.#leave(chunk)
+    else this.#serve(head, head.length === 0 ? undefined : chunk.subarray(end))
   }
 
-  #serve(head: PlainHead): void {
+  #serve(head: PlainHead, body: Buffer | undefined): void {
     const { options, keepAliveLine } = this.#of
     const answer = new PlainAnswer(this.socket, head.method, keepAliveLine, this.#onFinished)
     this.#answer = answer
     this.#served = true
     this.#inServe = true
-    this.#conversation = options.serve(new PlainRequest(this.socket, head), answer)
+    this.#conversation = options.serve(new PlainRequest(this.socket, head, body), answer)
     this.#inServe = false
     if (answer.writableFinished) this.#conversation?.closed()
   }

@@ -130,7 +130,14 @@ export class Attempt extends Watched {
   /** The client holds things up: it does not read, or it is still sending and the upstream would take more. */
   override get waitsForClient(): boolean {
     const upload = this.#req.body
-    if (upload !== undefined && !upload.readableEnded && !upload.destroyed && !upload.isPaused()) return true
+    if (
+      upload?.whole === undefined &&
+      upload !== undefined &&
+      !upload.readableEnded &&
+      !upload.destroyed &&
+      !upload.isPaused()
+    )
+      return true
     return this.#body !== undefined && this.#body.readableLength >= this.#body.readableHighWaterMark
   }
 

@@ -7,7 +7,7 @@
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
 import type { Readable } from 'node:stream'
-import type { Fields } from '../core/types.ts'
+import type { Fields, RequestBody } from '../core/types.ts'
 import { toHttp2 } from '../http/http2-fields.ts'
 import type { Attempt } from './attempt.ts'
 import { http2Codes } from './errors.ts'
@@ -18,7 +18,7 @@ export interface Http2Request {
   readonly path: string
   /** `Host` among them. */
   readonly headers: Fields
-  readonly body: Readable | null
+  readonly body: RequestBody | null
   /** The client wants trailers (`te: trailers`, RFC 9110 §10.1.4), which gRPC insists upon. */
   readonly acceptsTrailers: boolean
 }

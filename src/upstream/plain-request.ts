@@ -1,5 +1,5 @@
 /** Requests that we write ourselves; what cannot be written plainly is left to undici, and to its errors. */
-import type { Readable } from 'node:stream'
+import type { RequestBody } from '../core/types.ts'
 import { isPlainValue, NameKinds } from '../http/plain-lines.ts'
 import type { UpstreamRequest } from './transport.ts'
 
@@ -9,7 +9,7 @@ export interface PlainRequest {
   readonly asked: UpstreamRequest
   /** Up to and with the empty line. */
   readonly head: string
-  readonly body: Readable | null
+  readonly body: RequestBody | null
   /** Bytes of the body; undefined where it goes in chunks. */
   readonly length: number | undefined
 }

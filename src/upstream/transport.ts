@@ -15,6 +15,7 @@ import type { Http2Pool } from './http2-pool.ts'
 import type { Http2Request } from './http2-stream.ts'
 import { PlainPool } from './plain-pool.ts'
 import { plainRequest } from './plain-request.ts'
+import { wholeOf } from './upload.ts'
 
 /** Where requests travel to. */
 export interface TransportOptions extends ConnectOptions {
@@ -96,7 +97,9 @@ export const transport = (options: TransportOptions): Transport => {
         return
       }
     }
-    pool.dispatch(request, attempt as unknown as Dispatcher.DispatchHandler)
+    // undici keeps what is long done reachable for the collector where a body is a stream.
+    const body = request.body === null ? null : (wholeOf(request.body) ?? request.body)
+    pool.dispatch({ ...request, body }, attempt as unknown as Dispatcher.DispatchHandler)
   }
   const useHttp1 = (): void => {
     http1 = target.h2c !== true

@@ -1,17 +1,26 @@
 /** A request with a body on its way to the upstream over plain HTTP/1.1. */
 import type { Socket } from 'node:net'
+import type { RequestBody } from '../core/types.ts'
 import { isPlainValue } from '../http/plain-lines.ts'
+import { writeWhole } from '../http/write-head.ts'
 import type { Attempt } from './attempt.ts'
 import type { PlainRequest } from './plain-request.ts'
 import { requestTrailers } from './request-fields.ts'
-
-/** Up to there head and body are put together: one piece is cheaper to write than two. */
-const COPIED_BYTES = 4096
 
 const mismatch = (): Error =>
   Object.assign(new Error('Request body length does not match content-length header'), {
     code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
   })
+
+/** All of a body that came at once, unless somebody reads it, or waits to see it read. */
+export const wholeOf = (body: RequestBody): Buffer | undefined =>
+  body.whole !== undefined &&
+  !body.readableDidRead &&
+  !body.destroyed &&
+  body.listenerCount('data') === 0 &&
+  body.listenerCount('newListener') === 0
+    ? body.whole
+    : undefined
 
 /** Writes head and body as they come; the upstream pauses the client, and a body that breaks off is told to `broke`. */
 export class Upload {
@@ -33,6 +42,14 @@ export class Upload {
     const body = request.body!
     if (body.destroyed && !body.readableEnded) {
       queueMicrotask(() => this.#fail(body.errored ?? new Error('the upload broke off')))
+      return
+    }
+    const whole = wholeOf(body)
+    if (whole !== undefined && whole.length === request.length) {
+      this.#headSent = true
+      writeWhole(socket, request.head, whole)
+      attempt.onBodySent(whole)
+      this.#sent()
       return
     }
     body.on('data', this.#onData)
@@ -77,12 +94,9 @@ export class Upload {
   #write(chunk: Buffer): boolean {
     const socket = this.#socket
     const { head, length } = this.#request
-    if (!this.#headSent && this.#bytes === length && head.length + length <= COPIED_BYTES) {
+    if (!this.#headSent && this.#bytes === length) {
       this.#headSent = true
-      const whole = Buffer.allocUnsafe(head.length + length)
-      whole.write(head, 0, 'latin1')
-      chunk.copy(whole, head.length)
-      return socket.write(whole)
+      return writeWhole(socket, head, chunk)
     }
     socket.cork()
     this.#sendHead()

@@ -56,23 +56,77 @@ test('a connection leaves the lane with the first request that is not plain, and
     ['GET', '/1'],
     ['GET', '/2'],
     ['POST', '/3', 'Content-Length: 2\r\n\r\nhi'],
-    ['GET', '/4'],
-    ['DELETE', '/5'],
+    ['OPTIONS', '/4'],
+    ['GET', '/5'],
+    ['DELETE', '/6'],
   ] as const) {
     client.send(more === '' ? plain(method, path) : plain(method, path).replace(/\r\n$/, more))
     await client.until(new RegExp(`${method} ${path}$`))
   }
-  assert.equal(edge.lane.answers, 2)
+  assert.equal(edge.lane.answers, 3)
   assert.deepEqual(
     edge.ended.map(({ method, url, requestBytes }) => [method, url, requestBytes]),
     [
       ['GET', '/1', 0],
       ['GET', '/2', 0],
-      ['POST', '/3', 0],
-      ['GET', '/4', 0],
-      ['DELETE', '/5', 0],
+      ['POST', '/3', 2],
+      ['OPTIONS', '/4', 0],
+      ['GET', '/5', 0],
+      ['DELETE', '/6', 0],
     ],
   )
+})
+
+const post = (length: number, body: string): string =>
+  `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n${body}`
+const readBody: Handler = async ({ body }) => {
+  let text = ''
+  for await (const chunk of body ?? []) text += chunk
+  return whole(`<${text}>`)
+}
+
+for (const [name, length, pieces, answers, inLane] of [
+  ['that is there with its head is', 5, ['hello'], ['<hello>'], true],
+  ['without bytes is', 0, [''], ['<>'], true],
+  [
+    'as large as what is read at once is',
+    60_000,
+    ['x'.repeat(60_000)],
+    [`<${'x'.repeat(60_000)}>`],
+    undefined,
+  ],
+  ['that comes later is not', 5, ['hel', 'lo'], ['<hello>'], false],
+  ['that comes behind its head is not', 5, ['', 'hello'], ['<hello>'], false],
+  ['with another request behind it is not', 5, [`hello${post(2, 'hi')}`], ['<hello>', '<hi>'], false],
+] as const) {
+  test(`a body ${name} for the lane`, async (t) => {
+    const edge = await edgeWith(t, readBody)
+    const client = talk(t, edge.port)
+    client.send(plain('GET', '/'))
+    await client.until(/<>$/)
+    for (const piece of [post(length, pieces[0]), ...pieces.slice(1)]) {
+      client.send(piece)
+      // What is sent over a connection that is read from is read within a turn.
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await eventually(() => edge.ended.length === 1 + answers.length)
+    await client.until((text) => answers.every((answer) => text.includes(answer)))
+    if (inLane !== undefined) assert.equal(edge.lane.answers, 1 + Number(inLane))
+    assert.deepEqual(
+      edge.ended.slice(1).map(({ requestBytes }) => requestBytes),
+      answers.map((answer) => answer.length - 2),
+    )
+  })
+}
+
+test('a body in the lane is bounded by --max-body, and one that nobody reads does no harm', async (t) => {
+  const edge = await edgeWith(t, async () => whole('unread'), { maxBodyBytes: 5 })
+  const client = talk(t, edge.port)
+  client.send(post(6, 'hello!'))
+  await client.until(/^HTTP\/1.1 413 [\s\S]*\(--max-body\)\.\n$/)
+  client.send(post(5, 'hello'))
+  await client.until(/unread$/)
+  assert.equal(edge.lane.answers, 2)
 })
 
 for (const [name, answer] of [

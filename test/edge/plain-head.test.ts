@@ -14,6 +14,7 @@ test('a plain head is read as it was written', () => {
       url: '/a//../b%2F;x?y={}|',
       host: 'a.example:80',
       fields: ['Host', 'a.example:80', 'X', 'b c', 'x', '', 'Y', '\xe9'],
+      length: 0,
     },
   )
   assert.equal(
@@ -22,9 +23,16 @@ test('a plain head is read as it was written', () => {
   )
 })
 
+test('a body of a known length may stand behind a head', () => {
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+    assert.equal(plainHead(head(`${method} / HTTP/1.1`, 'Host: a', 'content-length: 12'))?.length, 12)
+    assert.equal(plainHead(head(`${method} / HTTP/1.1`, 'Host: a'))?.length, 0)
+  }
+})
+
 const host = 'Host: a'
 for (const [name, text] of [
-  ['another method', head('POST / HTTP/1.1', host)],
+  ['another method', head('OPTIONS / HTTP/1.1', host)],
   ['a method in small letters', head('get / HTTP/1.1', host)],
   ['another version', head('GET / HTTP/1.0', host)],
   ['no version', head('GET /', host)],
@@ -51,7 +59,12 @@ for (const [name, text] of [
   ['a bare LF in a value', head('GET / HTTP/1.1', host, 'A: b\nC: d')],
   ['a bare LF in the request line', head('GET /\nA: b HTTP/1.1', host)],
   ['DEL in a value', head('GET / HTTP/1.1', host, 'A: \x7f')],
-  ['Content-Length', head('GET / HTTP/1.1', host, 'Content-Length: 0')],
+  ['Content-Length in a GET', head('GET / HTTP/1.1', host, 'Content-Length: 0')],
+  ['two Content-Lengths', head('POST / HTTP/1.1', host, 'Content-Length: 1', 'Content-Length: 1')],
+  ['a list of Content-Lengths', head('POST / HTTP/1.1', host, 'Content-Length: 1, 1')],
+  ['a Content-Length with a sign', head('POST / HTTP/1.1', host, 'Content-Length: +1')],
+  ['a Content-Length without digits', head('POST / HTTP/1.1', host, 'Content-Length:')],
+  ['chunks', head('POST / HTTP/1.1', host, 'Content-Length: 1', 'Transfer-Encoding: chunked')],
   ['Transfer-Encoding', head('GET / HTTP/1.1', host, 'transfer-encoding: chunked')],
   ['Upgrade', head('GET / HTTP/1.1', host, 'Upgrade: websocket', 'Connection: upgrade')],
   ['Expect', head('GET / HTTP/1.1', host, 'Expect: 100-continue')],
