@@ -5,7 +5,7 @@
  */
 import { pipeline, type Readable, Transform } from 'node:stream'
 import type { Exchange } from '../core/exchange.ts'
-import type { Stage } from '../core/types.ts'
+import type { RequestBody, Stage } from '../core/types.ts'
 
 /** What was kept of a body. */
 export interface Kept {
@@ -80,10 +80,15 @@ class Copy {
   }
 }
 
-const watched = (body: Readable, maxBytes: number): Copy | undefined => {
+const watched = (body: RequestBody, maxBytes: number): Copy | undefined => {
   // What has come already cannot be told without taking it.
   if (body.readableLength > 0) return undefined
   const copy = new Copy(maxBytes)
+  if (body.whole !== undefined) {
+    copy.add(body.whole)
+    copy.ended = true
+    return copy
+  }
   const { push } = body
   body.push = (chunk: Buffer | string | null, encoding?: BufferEncoding) => {
     if (chunk === null) copy.ended = true
