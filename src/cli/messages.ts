@@ -144,6 +144,10 @@ export const logLost = (code: string): string =>
 /** The reader of the log has left. */
 export const logUnread = (): string => 'nobody reads the log any more; serving on without it.'
 
+/** Workers served requests that could not be told of. */
+export const requestsLost = (requests: number): string =>
+  `this process was held up: of ${requests} ${requests === 1 ? 'request' : 'requests'} that the workers served there is no line, and no number counts them.`
+
 /** We were told to end while requests are on their way. */
 export const stopping = (requests: number): string =>
   `stopping: ${requests} ${requests === 1 ? 'request is' : 'requests are'} on the way. Ctrl-C again ends them.`

@@ -28,6 +28,7 @@ import {
   portInUse,
   redisAway,
   redisBack,
+  requestsLost,
   speaksTls,
   stopping,
   tooFewFiles,
@@ -170,6 +171,10 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
             program: { path: process.argv[1]!, args: [] },
             given: (port) => ({ ...given, port: { name: '--port', texts: [String(port)] } }),
             say,
+            onLost(requests) {
+              if (log !== undefined) out.lose(requests)
+              say(requestsLost(requests))
+            },
             onFatal: (sentence) => void endNow(sentence),
           })
   const endNow = async (sentence: string): Promise<void> => {

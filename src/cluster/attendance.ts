@@ -28,6 +28,8 @@ export interface Hub {
   /** Of all workers together. */
   readonly maxConnections: number
   scrape(accept: string | undefined): Promise<{ contentType: string; body: string }>
+  /** So many exchanges of a worker will never be told of. */
+  lost(exchanges: number): void
   /** Tells all workers but one that what they have of a key is outdated; resolves once they know. */
   outdated(key: string, dropped: boolean, except?: number): Promise<void>
 }
@@ -67,7 +69,9 @@ export const attend = (link: Link, worker: number, hub: Hub): Attended => {
     observers: hub.observers,
     clock: hub.clock,
     onFault: hub.notices.internal,
+    onLost: hub.lost,
   })
+  link.on('here', () => undefined)
   let state: WorkerState = { spansDropped: 0, holding: 0 }
   link.on('exchanges', (_, bytes) => reported.take(bytes))
   link.on('state', (said) => {

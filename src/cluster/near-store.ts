@@ -13,8 +13,9 @@ import { decodeFrame, encodeFrame } from '../cache/store/frame.ts'
 import { Index, type Put, type Slot, type Standing, type Store, StoreError } from '../cache/store/store.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Link, Said } from './link.ts'
+import type { Presence } from './presence.ts'
 
-/** A store that does not answer for so long has stopped. */
+/** No call takes longer; a store that does not answer at all is given up before that. */
 const TIMEOUT_MS = 5000
 /** How often it is told what was used of the copies. */
 const TELL_EVERY_MS = 1000
@@ -39,8 +40,8 @@ export interface NearStore extends Store {
   forget(key: string): void
 }
 
-/** Copies of at most so many bytes over a link. */
-export const nearStore = (link: Link, maxBytes: number): NearStore => {
+/** Copies of at most so many bytes over a link; while nobody answers there, nothing is read nor written. */
+export const nearStore = (link: Link, presence: Presence, maxBytes: number): NearStore => {
   const copies = new LRUCache<string, Copy>({
     maxSize: Math.max(1, Math.floor(maxBytes)),
     sizeCalculation: sizeOf,
@@ -64,9 +65,9 @@ export const nearStore = (link: Link, maxBytes: number): NearStore => {
       if (marks.size === 0) coming.delete(key)
     }
   }
-  const ask = async (what: string, said: Said, withinMs = TIMEOUT_MS, bytes?: Buffer) => {
+  const ask = async (what: string, said: Said, withinMs = Number.POSITIVE_INFINITY, bytes?: Buffer) => {
     try {
-      return await within(Math.min(withinMs, TIMEOUT_MS), link.call(what, said, bytes))
+      return await within(withinMs, presence.ask(what, said, bytes))
     } catch (error) {
       if (error instanceof StoreError) throw error
       throw new StoreError('store-down', { cause: error })

@@ -32,6 +32,8 @@ export interface ClusterDeps extends ProxyDeps {
   /** What was written, for the workers to settle again; plain JSON. `port` is the one to listen on. */
   readonly given: (port: number) => unknown
   readonly say: (sentence: string) => void
+  /** So many requests that workers served will never be told of: this process did not keep up. */
+  readonly onLost: (requests: number) => void
   /** No worker can be started any more, and why. */
   readonly onFatal: (sentence: string) => void
 }
@@ -78,6 +80,7 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
   // What it serves nobody it need not have nearby.
   const store = memory ?? (await makeStore(options, notices, 0))
   let crew: Crew | undefined
+  let lost = 0
   const told = desk({
     options,
     version: deps.version,
@@ -95,6 +98,7 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
         own: 'primary',
         restarts: () => crew?.restarts() ?? 0,
         serving: () => crew?.serving() ?? 0,
+        lost: () => lost,
         others: () => familiesOf(crew),
       },
     },
@@ -113,6 +117,10 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
     notices: { ...notices, trace: onceInAWhile(notices.trace) },
     maxConnections: options['max-connections'] ?? size * (connectionsFor(openFilesLimit()) ?? 0),
     scrape: (accept) => told.measured.scrape(accept),
+    lost(requests) {
+      lost += requests
+      deps.onLost(requests)
+    },
     async outdated(key, dropped, except) {
       const others = crew?.links().filter(({ worker }) => worker !== except) ?? []
       await Promise.all(others.map(({ link }) => known(link.call('outdated', { key, dropped }))))

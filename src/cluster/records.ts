@@ -4,6 +4,8 @@
  * - Every exchange is told to the observers there as it would be here: opened, and ended once. So log, metrics,
  *   summary and expectations are those of one process, and nothing has to be put together from parts.
  * - They leave in batches, a few milliseconds apart. One that began and ended in between is sent once.
+ * - While that process does not keep up, so many bytes wait and no more; what ends then is lost, and its number told
+ *   once there is room. Whose beginning was told is never lost: it would seem to go on for ever.
  * - What a worker had open when it ended by accident ends as a failure. What it had not sent is lost.
  */
 import type { Clock } from '../core/clock.ts'
@@ -13,8 +15,13 @@ import type { Link } from './link.ts'
 
 /** How long the first of a batch waits. */
 const BATCH_MS = 5
-/** A batch of that many leaves at once. */
+/** A batch of that many, or of that many characters, leaves at once. */
 const BATCH = 500
+const BATCH_CHARACTERS = 256 * 1024
+/** Batches that were not confirmed may take so many bytes. */
+const MAX_WAITING_BYTES = 16 * 1024 * 1024
+/** How soon it is looked again whether there is room. */
+const FULL_MS = 100
 
 /** Observes in a worker. */
 export interface Reporter extends Observer {
@@ -22,34 +29,83 @@ export interface Reporter extends Observer {
   flush(): void
 }
 
-/** Sends exchanges over a link. */
-export const reporter = (link: Link): Reporter => {
+/** Gives the JSON of exchanges; `whole` with all field lines, else with those that every observer looks at. */
+export const exchangeJson =
+  (whole: boolean) =>
+  (exchange: Readonly<Exchange>): string => {
+    if (whole) return JSON.stringify(exchange)
+    const { requestHeaders, responseHeaders } = exchange
+    return JSON.stringify({
+      ...exchange,
+      requestHeaders: line(requestHeaders, 'user-agent'),
+      responseHeaders: responseHeaders && line(responseHeaders, 'content-type'),
+    })
+  }
+
+/** The first line of a field. */
+const line = (fields: readonly string[], lowerName: string): readonly string[] => {
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i]!
+    if (name.length === lowerName.length && name.toLowerCase() === lowerName) return [name, fields[i + 1]!]
+  }
+  return []
+}
+
+/** Sends exchanges over a link. `wholeFields`: somebody there shows all field lines. */
+export const reporter = (
+  link: Pick<Link, 'call'>,
+  {
+    wholeFields,
+    maxWaitingBytes = MAX_WAITING_BYTES,
+  }: { wholeFields: boolean; maxWaitingBytes?: number | undefined },
+): Reporter => {
+  const json = exchangeJson(wholeFields)
   let fresh = new Set<Readonly<Exchange>>()
+  /** Their beginning was told, their end not yet. */
+  const begun = new Set<number>()
   let ended: string[] = []
+  let characters = 0
+  let lost = 0
+  let waitingBytes = 0
   let timer: NodeJS.Timeout | undefined
+  const full = (): boolean => waitingBytes > maxWaitingBytes
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
-    if (fresh.size === 0 && ended.length === 0) return
-    const open = fresh.size === 0 ? '' : [...fresh].map((exchange) => JSON.stringify(exchange)).join(',')
-    const batch = `{"open":[${open}],"ended":[${ended.join(',')}]}`
-    fresh = new Set()
-    ended = []
-    link.tell('exchanges', {}, Buffer.from(batch))
-  }
-  const schedule = (): void => {
-    timer ??= setTimeout(flush, BATCH_MS)
+    // What begins now may be over when there is room.
+    const opening = full() ? [] : [...fresh]
+    if (opening.length > 0 || ended.length > 0 || (lost > 0 && !full())) {
+      for (const { id } of opening) begun.add(id)
+      if (opening.length > 0) fresh = new Set()
+      const batch = Buffer.from(
+        `{"lost":${lost},"open":[${opening.map(json).join(',')}],"ended":[${ended.join(',')}]}`,
+      )
+      ended = []
+      characters = 0
+      lost = 0
+      waitingBytes += batch.length
+      const taken = (): void => {
+        waitingBytes -= batch.length
+      }
+      link.call('exchanges', {}, batch).then(taken, taken)
+    }
+    if (fresh.size > 0 || lost > 0) timer = setTimeout(flush, FULL_MS)
   }
   return {
     opened(exchange) {
       fresh.add(exchange)
-      schedule()
+      timer ??= setTimeout(flush, BATCH_MS)
     },
     ended(exchange) {
       fresh.delete(exchange)
-      ended.push(JSON.stringify(exchange))
-      if (ended.length >= BATCH) flush()
-      else schedule()
+      if (!begun.delete(exchange.id) && full()) lost++
+      else {
+        const text = json(exchange)
+        ended.push(text)
+        characters += text.length
+      }
+      if (ended.length >= BATCH || characters >= BATCH_CHARACTERS) flush()
+      else timer ??= setTimeout(flush, BATCH_MS)
     },
     flush,
   }
@@ -76,6 +132,7 @@ export class Reported {
   readonly #observers: readonly Observer[]
   readonly #clock: Clock
   readonly #onFault: (error: unknown) => void
+  readonly #onLost: (exchanges: number) => void
   #lastId = 0
 
   constructor(options: {
@@ -83,10 +140,13 @@ export class Reported {
     readonly clock: Clock
     /** An observer threw. */
     readonly onFault: (error: unknown) => void
+    /** So many exchanges will never be told of. */
+    readonly onLost: (exchanges: number) => void
   }) {
     this.#observers = options.observers
     this.#clock = options.clock
     this.#onFault = options.onFault
+    this.#onLost = options.onLost
   }
 
   /** Exchanges under way, but for those of the last few milliseconds. */
@@ -101,10 +161,16 @@ export class Reported {
 
   /** Takes a batch. */
   take(bytes: Buffer): void {
-    const { open, ended } = JSON.parse(bytes.toString()) as { open: Exchange[]; ended: Exchange[] }
+    const { lost, open, ended } = JSON.parse(bytes.toString()) as {
+      lost: number
+      open: Exchange[]
+      ended: Exchange[]
+    }
+    if (lost > 0) this.#onLost(lost)
     for (const record of ended) {
-      if (!this.#open.delete(record.id)) this.#tell('opened', revived(record))
-      this.#tell('ended', revived(record))
+      const exchange = revived(record)
+      if (!this.#open.delete(record.id)) this.#tell('opened', exchange)
+      this.#tell('ended', exchange)
       this.#lastId = Math.max(this.#lastId, record.id)
     }
     for (const record of open) {

@@ -10,6 +10,7 @@ import { makeStore, type RunningProxy, startProxy, type Together } from '../prox
 import { clockByLead } from './clock.ts'
 import { Link, type Said } from './link.ts'
 import { type NearStore, nearStore } from './near-store.ts'
+import { Presence } from './presence.ts'
 import { reporter } from './records.ts'
 
 /** The descriptor of the link, beside stdin, stdout, stderr and node's own channel. */
@@ -72,7 +73,8 @@ const begin = async (
     ...tls,
   }
   const clock = clockByLead(told.lead)
-  const report = reporter(link)
+  const presence = new Presence(link)
+  const report = reporter(link, { wholeFields: showsFields(options) })
   const families = processFamilies(String(told.worker))
   let onDropped: (key: string) => void = () => {}
   let store: NearStore | RedisStore | undefined
@@ -86,11 +88,11 @@ const begin = async (
     return { said: { families: await families() } }
   })
   store = options.cache.every(({ kind }) => kind === 'memory')
-    ? nearStore(link, told.nearBytes)
+    ? nearStore(link, presence, told.nearBytes)
     : await sharedStore(options, link, told.roomBytes)
   const together: Together = {
     store,
-    leases: leasesOver(link),
+    leases: leasesOver(link, presence),
     limiter: limiterOver(link),
     turns: turnsOver(link),
     numbers: told.numbers,
@@ -152,17 +154,39 @@ const sharedStore = async (options: Options, link: Link, nearBytes: number) => {
   return announcing
 }
 
-const leasesOver = (link: Link): Leases => ({
-  async take(key, leader) {
-    const { said } = await link.call('lease', { key, leader })
-    return said as never
-  },
-  async tryTake(key, leader) {
-    const { said } = await link.call('try-lease', { key, leader })
-    return said.ours === true
-  },
-  release: (key, outcome) => link.tell('release', { key, outcome }),
-})
+/** Where nobody answers, everybody fetches for themselves. */
+const leasesOver = (link: Link, presence: Presence): Leases => {
+  const release: Leases['release'] = (key, outcome) => link.tell('release', { key, outcome })
+  return {
+    async take(key, leader) {
+      const late = ({ mine }: Said): void => {
+        if (mine === true) release(key, 'failed')
+      }
+      try {
+        const { said } = await presence.ask('lease', { key, leader }, undefined, late)
+        return said as never
+      } catch {
+        return { mine: false, leader, outcome: 'failed' }
+      }
+    },
+    async tryTake(key, leader) {
+      const late = ({ ours }: Said): void => {
+        if (ours === true) release(key, 'failed')
+      }
+      try {
+        const { said } = await presence.ask('try-lease', { key, leader }, undefined, late)
+        return said.ours === true
+      } catch {
+        return false
+      }
+    },
+    release,
+  }
+}
+
+/** Whether whoever tells of exchanges shows all their field lines: log, HAR, or the requests that broke a rule. */
+const showsFields = ({ expect, har, verbose }: Options): boolean =>
+  verbose > 0 || har !== undefined || expect.length > 0
 
 let lastTicket = 0
 

@@ -41,6 +41,8 @@ export interface Processes {
   /** Workers that were replaced, and those that serve. */
   readonly restarts: () => number
   readonly serving: () => number
+  /** Requests served by others that are counted nowhere. */
+  readonly lost: () => number
 }
 
 /** A metric of a process, with its samples. */

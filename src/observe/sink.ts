@@ -5,6 +5,8 @@ import { lostLines } from './lost-lines.ts'
 export interface LineSink {
   /** Takes whole lines, line ends included; one call counts as one line. */
   write(text: string): void
+  /** So many lines were lost on their way here. */
+  lose(lines: number): void
   /** Resolves when everything taken so far was handed over or lost, at the latest after `deadlineMs`. */
   flush(deadlineMs: number): Promise<void>
   /** Lines lost so far: no room for them, or the stream failed. */
@@ -90,6 +92,11 @@ export const lineSink = (
     scheduled = false
     handOver()
   }
+  const schedule = () => {
+    if (scheduled || backedUp) return
+    scheduled = true
+    setImmediate(onTick)
+  }
 
   stream.on('drain', () => {
     backedUp = false
@@ -117,9 +124,11 @@ export const lineSink = (
       waiting += text
       waitingBytes += bytes
       waitingLines++
-      if (scheduled || backedUp) return
-      scheduled = true
-      setImmediate(onTick)
+      schedule()
+    },
+    lose(lines) {
+      lose(lines)
+      if (!stopped) schedule()
     },
     flush(deadlineMs) {
       handOver()

@@ -300,4 +300,10 @@ const addProcesses = (
     [],
     () => [[{}, processes.restarts()]],
   )
+  counters(prom, registry)(
+    'revproxy_worker_requests_lost_total',
+    'Requests that no line and no other number tells of: the primary process did not keep up with its workers.',
+    [],
+    () => [[{}, processes.lost()]],
+  )
 }

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Link } from '../../src/cluster/link.ts'
+import { Reported, reporter } from '../../src/cluster/records.ts'
+import type { Exchange } from '../../src/core/exchange.ts'
+import { Exchanges } from '../../src/core/exchanges.ts'
+
+const clock = { now: () => 1000 }
+const noFault = (error: unknown): void => assert.fail(String(error))
+
+/** A worker's exchanges, and what comes of them where they are told; `pass` lets the oldest batch through. */
+const ends = ({
+  wholeFields = false,
+  maxWaitingBytes,
+}: {
+  wholeFields?: boolean
+  maxWaitingBytes?: number
+}) => {
+  const batches: Array<{ bytes: Buffer; taken: () => void }> = []
+  const link = {
+    call: (_what: string, _said: object, bytes: Buffer) =>
+      new Promise((resolve) => batches.push({ bytes, taken: () => resolve({ said: {}, bytes }) })),
+  } as unknown as Pick<Link, 'call'>
+  const report = reporter(link, { wholeFields, maxWaitingBytes })
+  const exchanges = new Exchanges({ observers: [report], clock, onObserverError: noFault })
+  const heard: string[] = []
+  const ended: Array<Readonly<Exchange>> = []
+  let lost = 0
+  const reported = new Reported({
+    observers: [
+      {
+        opened: ({ id }) => void heard.push(`opened ${id}`),
+        ended(exchange) {
+          heard.push(`ended ${exchange.id}`)
+          ended.push(exchange)
+        },
+      },
+    ],
+    clock,
+    onFault: noFault,
+    onLost(n) {
+      lost += n
+    },
+  })
+  const open = (url = '/') =>
+    exchanges.open({
+      cause: 'client',
+      method: 'GET',
+      url,
+      host: 'a',
+      scheme: 'http',
+      clientAddress: '127.0.0.1',
+      httpVersion: '1.1',
+      requestHeaders: ['Host', 'a', 'User-Agent', 'curl/8', 'Cookie', 'secret=1'],
+    })
+  const pass = async (): Promise<void> => {
+    const { bytes, taken } = batches.shift()!
+    reported.take(bytes)
+    taken()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return { exchanges, open, report, batches, pass, heard, ended, reported, lost: () => lost }
+}
+
+for (const [wholeFields, request, response] of [
+  [false, ['User-Agent', 'curl/8'], ['Content-Type', 'text/html']],
+  [
+    true,
+    ['Host', 'a', 'User-Agent', 'curl/8', 'Cookie', 'secret=1'],
+    ['X-One', '1', 'Content-Type', 'text/html', 'content-type', 'text/plain'],
+  ],
+] as const) {
+  test(`field lines go along ${wholeFields ? 'as they are' : 'where every observer looks at them'}`, async () => {
+    const { exchanges, open, report, pass, ended } = ends({ wholeFields })
+    const exchange = open()
+    exchange.responseHeaders = ['X-One', '1', 'Content-Type', 'text/html', 'content-type', 'text/plain']
+    exchanges.end(exchange, 200, 5)
+    exchanges.end(open(), 502, 0)
+    report.flush()
+    await pass()
+    assert.deepEqual(ended[0]!.requestHeaders, request)
+    assert.deepEqual(ended[0]!.responseHeaders, response)
+    assert.equal(ended[1]!.responseHeaders, undefined)
+    assert.deepEqual(ended[0]!.ended, { at: 1000, status: 200, bytes: 5 })
+  })
+}
+
+test('so many bytes wait; what ends meanwhile is counted, and whose beginning was told ends', async () => {
+  const { exchanges, open, report, batches, pass, heard, reported, lost } = ends({ maxWaitingBytes: 2000 })
+  const long = open('/long')
+  report.flush()
+  await pass()
+  for (let i = 0; i < 10; i++) {
+    exchanges.end(open(`/${'x'.repeat(500)}`), 200, 0)
+    report.flush()
+  }
+  // Full: nothing is sent but the end of what had begun.
+  const sent = batches.length
+  assert.ok(sent < 10)
+  const running = open('/running')
+  report.flush()
+  assert.equal(batches.length, sent)
+  exchanges.end(long, 200, 0)
+  report.flush()
+  assert.equal(batches.length, sent + 1)
+  while (batches.length > 0) await pass()
+  assert.deepEqual(heard.slice(0, 3), ['opened 1', 'opened 2', 'ended 2'])
+  assert.equal(heard.at(-1), 'ended 1')
+  assert.equal(reported.active, 0)
+  report.flush()
+  await pass()
+  assert.equal(heard.at(-1), `opened ${running.id}`)
+  assert.equal(lost(), 10 - heard.filter((each) => /^ended (?!1$)/.test(each)).length)
+  assert.ok(lost() > 0)
+  exchanges.end(running, 200, 0)
+  report.flush()
+  await pass()
+  assert.equal(reported.active, 0)
+})
