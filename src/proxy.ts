@@ -98,6 +98,8 @@ export interface RunningProxy {
   readonly traceReceiverUrl: string | undefined
   /** Exchanges under way. */
   active(): number
+  /** Resolves once all that happened so far is known here, where other processes serve. */
+  readonly caughtUp?: () => Promise<void>
   /** Takes no new connections, lets what runs end within `graceMs`, flushes traces within 1 s, closes everything. */
   close(graceMs: number): Promise<void>
 }

@@ -222,6 +222,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
 
   await ci?.run({ url: facts.urls[0]!, adminUrl: proxy.adminUrl, caFile: proxy.caFile })
   const code = await ended
+  await proxy.caughtUp?.()
   if (proxy.active() > 0) say(stopping(proxy.active()))
   await proxy.close(options.drain)
   log?.flush()

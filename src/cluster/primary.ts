@@ -203,6 +203,9 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
     adminUrl: admin?.url,
     traceReceiverUrl: tracing?.receiverUrl,
     active: () => running.active(),
+    async caughtUp() {
+      await Promise.all(running.links().map(({ link }) => known(link.call('report'))))
+    },
     async close(graceMs) {
       draining = true
       await running.close(graceMs)

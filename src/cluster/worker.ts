@@ -82,6 +82,7 @@ const begin = async (
     store?.forget(String(key))
     if (dropped === true) onDropped(String(key))
   })
+  link.on('report', () => report.flush())
   link.on('process', async () => {
     // Whoever asks for the numbers is to find all that they know of in them.
     report.flush()
