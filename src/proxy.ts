@@ -177,6 +177,10 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
   const extraFields =
     told.traceId || serverTiming ? (exchange: Readonly<Exchange>) => addedFields(exchange, told) : undefined
   const stages: Stage[] = [...(deps.stages ?? [])]
+  if (options.har !== undefined && options['har-bodies'] > 0) {
+    const { keepBodies } = await import('./local/keep-bodies.ts')
+    stages.push(keepBodies(options['har-bodies']))
+  }
   if (options.verbose > 1) {
     const { tap } = await import('./local/tap.ts')
     stages.push(tap)

@@ -1,7 +1,7 @@
 /** A body as the text of a HAR: decoded where that is safe, with secrets hidden, or nothing. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
+import type { KeptBody } from '../core/exchange.ts'
 import type { Redactor } from '../observe/redact.ts'
-import type { Kept } from './har-bodies.ts'
 
 /** What stands in a HAR (http://www.softwareishard.com/blog/har-12-spec/#content). */
 export interface HarText {
@@ -23,7 +23,7 @@ const decoders: Record<string, (bytes: Buffer, options: { maxOutputLength: numbe
 
 /** The text of what was kept. Never throws; `maxBytes` also bounds what is decompressed. */
 export const harText = (
-  kept: Kept | undefined,
+  kept: KeptBody | undefined,
   { type, coding, maxBytes, redact }: { type: string; coding: string; maxBytes: number; redact: Redactor },
 ): HarText => {
   if (kept === undefined || maxBytes === 0) return { comment: 'the body is not kept' }
@@ -39,7 +39,7 @@ export const harText = (
   return { text: bytes.toString('base64'), encoding: 'base64', ...cut, ...size }
 }
 
-const decoded = ({ bytes, whole }: Kept, coding: string, maxOutputLength: number): Buffer | undefined => {
+const decoded = ({ bytes, whole }: KeptBody, coding: string, maxOutputLength: number): Buffer | undefined => {
   if (!whole) return undefined
   if (bytes.length === 0) return bytes
   try {

@@ -5,19 +5,16 @@
 
 import { createWriteStream } from 'node:fs'
 import { STATUS_CODES } from 'node:http'
-import type { Exchange } from '../core/exchange.ts'
-import type { Observer, Stage } from '../core/types.ts'
+import type { Exchange, KeptBody } from '../core/exchange.ts'
+import type { Observer } from '../core/types.ts'
 import { shownJson } from '../observe/escape.ts'
 import type { Redactor } from '../observe/redact.ts'
 import { lineSink } from '../observe/sink.ts'
-import { type Bodies, keepBodies } from './har-bodies.ts'
 import { type HarText, harText } from './har-text.ts'
 
 /** A HAR file that is being written. */
 export interface HarFile {
   readonly observer: Observer
-  /** Sees the bodies. */
-  readonly stage: Stage
   /** Completes the file. Resolves with the sentence to say when something is missing from it. */
   close(): Promise<string | undefined>
 }
@@ -36,7 +33,6 @@ export const harFile = (
     maxBodyBytes,
   }: { redact: Redactor; version: string; origin: () => string; maxBodyBytes: number },
 ): HarFile => {
-  const bodies = keepBodies(maxBodyBytes)
   const stream = createWriteStream(path)
   let failure: Error | undefined
   stream.on('error', (error) => {
@@ -48,9 +44,8 @@ export const harFile = (
     `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":"Secrets are hidden.","entries":[`,
   )
   let entries = 0
-  const how = { redact, bodies, maxBodyBytes }
+  const how = { redact, maxBodyBytes }
   return {
-    stage: bodies.stage,
     observer: {
       ended(exchange) {
         sink.write(`${entries++ === 0 ? '' : ','}\n${shownJson(harEntry(exchange, origin(), how))}`)
@@ -77,9 +72,9 @@ export const harFile = (
 export const harEntry = (
   exchange: Readonly<Exchange>,
   origin: string,
-  { redact, bodies, maxBodyBytes }: { redact: Redactor; bodies: Bodies; maxBodyBytes: number },
+  { redact, maxBodyBytes }: { redact: Redactor; maxBodyBytes: number },
 ): object => {
-  const { ended, upstream, cache, startedAt, method, requestBytes } = exchange
+  const { ended, upstream, cache, copies, startedAt, method, requestBytes } = exchange
   const shown = redact.url(exchange.url)
   // A client may ask for anything (`//`, `*`, `host:443`); what is no URL then stands as it came.
   const written = shown.startsWith('/') ? origin + shown : shown
@@ -88,15 +83,14 @@ export const harEntry = (
   const response = redact.fields(exchange.responseHeaders ?? [])
   const field = (fields: ReadonlyArray<[string, string]>, name: string): string =>
     fields.find(([each]) => each.toLowerCase() === name)?.[1] ?? ''
-  const kept = bodies.of(exchange)
-  const bodyText = (body: typeof kept.request, fields: ReadonlyArray<[string, string]>): HarText =>
+  const bodyText = (body: KeptBody | undefined, fields: ReadonlyArray<[string, string]>): HarText =>
     harText(body, {
       type: field(fields, 'content-type'),
       coding: field(fields, 'content-encoding'),
       maxBytes: maxBodyBytes,
       redact,
     })
-  const { size, ...content } = bodyText(kept.response, response)
+  const { size, ...content } = bodyText(copies?.response?.kept(), response)
   const end = ended?.at ?? startedAt
   const version = `HTTP/${exchange.httpVersion}`
   const status = ended?.status ?? 0
@@ -112,7 +106,7 @@ export const harEntry = (
       queryString: [...(url?.searchParams ?? [])].map(([name, value]) => ({ name, value })),
       ...(requestBytes === 0
         ? {}
-        : { postData: posted(field(request, 'content-type'), bodyText(kept.request, request)) }),
+        : { postData: posted(field(request, 'content-type'), bodyText(copies?.request?.kept(), request)) }),
       headersSize: -1,
       bodySize: requestBytes,
     },

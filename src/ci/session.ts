@@ -3,7 +3,7 @@
  * traffic. The proxy itself is the caller's.
  */
 import { exitCodes } from '../cli/exit-codes.ts'
-import type { Observer, Stage } from '../core/types.ts'
+import type { Observer } from '../core/types.ts'
 import type { ColorLevel } from '../observe/palette.ts'
 import { redactor } from '../observe/redact.ts'
 import { routes } from '../observe/routes.ts'
@@ -44,7 +44,6 @@ export interface SessionInput {
 
 /** A session, step by step. */
 export interface Session {
-  readonly stages: readonly Stage[]
   readonly observers: readonly Observer[]
   /** Runs everything while the proxy serves; resolves when the proxy may close. */
   run(proxy: {
@@ -161,7 +160,6 @@ export const session = (input: SessionInput): Session => {
   }
 
   return {
-    stages: har === undefined ? [] : [har.stage],
     observers: [books.observer, ...(har === undefined ? [] : [har.observer])],
     async run(proxy) {
       url = proxy.url

@@ -186,7 +186,6 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
     proxy = await start(options, {
       version,
       clock,
-      stages: ci?.stages,
       observers: [...(log === undefined ? [] : [log]), totals.observer, ...(ci?.observers ?? [])],
       linesDropped: out.dropped,
       route,

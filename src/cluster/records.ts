@@ -9,7 +9,7 @@
  * - What a worker had open when it ended by accident ends as a failure. What it had not sent is lost.
  */
 import type { Clock } from '../core/clock.ts'
-import { type BodySample, Exchange } from '../core/exchange.ts'
+import { type BodyCopy, type BodySample, Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
 import type { Link } from './link.ts'
 
@@ -33,8 +33,12 @@ export interface Reporter extends Observer {
 export const exchangeJson =
   (whole: boolean) =>
   (exchange: Readonly<Exchange>): string => {
-    if (whole) return JSON.stringify(exchange)
-    const { requestHeaders, responseHeaders } = exchange
+    const { copies, requestHeaders, responseHeaders } = exchange
+    if (whole) {
+      if (copies === undefined) return JSON.stringify(exchange)
+      const bodies = { request: sent(copies.request), response: sent(copies.response) }
+      return JSON.stringify({ ...exchange, copies: bodies })
+    }
     return JSON.stringify({
       ...exchange,
       requestHeaders: line(requestHeaders, 'user-agent'),
@@ -50,6 +54,21 @@ const line = (fields: readonly string[], lowerName: string): readonly string[] =
   }
   return []
 }
+
+/** A body in JSON. */
+interface SentBody {
+  readonly base64: string
+  readonly whole: boolean
+}
+
+const sent = (copy: BodyCopy | undefined): SentBody | undefined => {
+  if (copy === undefined) return undefined
+  const { bytes, whole } = copy.kept()
+  return { base64: bytes.toString('base64'), whole }
+}
+
+const unsent = (body: SentBody | undefined): BodyCopy | undefined =>
+  body && { kept: () => ({ bytes: Buffer.from(body.base64, 'base64'), whole: body.whole }) }
 
 /** Sends exchanges over a link. `wholeFields`: somebody there shows all field lines. */
 export const reporter = (
@@ -118,10 +137,11 @@ const sampled = (sample: BodySample | undefined): BodySample | undefined =>
 /** An exchange out of its JSON. */
 const revived = (record: Exchange): Exchange => {
   const exchange = Object.assign(new Exchange(record as ConstructorParameters<typeof Exchange>[0]), record)
-  const { bodies } = exchange
+  const { bodies, copies } = exchange
   for (const side of ['request', 'response'] as const) {
     const sample = sampled(bodies?.[side])
     if (bodies !== undefined && sample !== undefined) bodies[side] = sample
+    if (copies !== undefined) copies[side] = unsent(copies[side] as SentBody | undefined)
   }
   return exchange
 }

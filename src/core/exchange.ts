@@ -83,6 +83,18 @@ export interface BodySample {
   keptBytes: number
 }
 
+/** The first bytes of a body; `whole` when they are all there was. */
+export interface KeptBody {
+  readonly bytes: Buffer
+  readonly whole: boolean
+}
+
+/** Keeps the first bytes of a body while it goes by. */
+export interface BodyCopy {
+  /** What was kept so far. */
+  kept(): KeptBody
+}
+
 /** How an exchange ended. */
 export interface EndFacts {
   at: number
@@ -143,6 +155,8 @@ export class Exchange {
   responseHeaders: readonly string[] | undefined = undefined
   /** What is kept of the bodies that are text; undefined unless the log shows them (`-vv`). */
   bodies: { request?: BodySample; response?: BodySample } | undefined = undefined
+  /** What is kept of the bodies whatever they are; undefined unless a HAR is written with bodies. */
+  copies: { request?: BodyCopy | undefined; response?: BodyCopy | undefined } | undefined = undefined
   /** What the connection became after a 101 (RFC 9110 §7.8). */
   upgraded: string | undefined = undefined
   ended: EndFacts | undefined = undefined

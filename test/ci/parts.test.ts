@@ -3,7 +3,6 @@ import { describe, test } from 'node:test'
 import { curlCommand, shellQuoted } from '../../src/ci/curl.ts'
 import { annotations } from '../../src/ci/github.ts'
 import { harEntry } from '../../src/ci/har.ts'
-import { keepBodies } from '../../src/ci/har-bodies.ts'
 import { junitXml } from '../../src/ci/junit.ts'
 import { lineSplitter, shownLine } from '../../src/ci/lines.ts'
 import { type Happened, outcomeOf } from '../../src/ci/outcome.ts'
@@ -108,7 +107,7 @@ const asked = (url: string, more: Partial<ConstructorParameters<typeof Exchange>
   })
 
 test('whatever a client asks for becomes an entry of a HAR', () => {
-  const how = { redact: redactor({ names: [], enabled: true }), bodies: keepBodies(0), maxBodyBytes: 0 }
+  const how = { redact: redactor({ names: [], enabled: true }), maxBodyBytes: 0 }
   for (const url of ['//', '*', 'example.com:443', '/%zz?%', 'http://[', '/a b?x=1&x=2', '/\u0000']) {
     const entry = harEntry(asked(url), 'http://localhost:1', how) as { request: { url: string } }
     assert.equal(typeof entry.request.url, 'string', url)

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { checkHar } from '../ci/har-reader.ts'
 import { folder } from '../ci/support.ts'
 import { gate, get } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
@@ -11,43 +12,38 @@ import { runProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { loggedLines, startWorkers, twoClients, until, workerOf } from './support.ts'
 
-/** A request of an entry, and what it was answered. */
-interface HarEntry {
-  readonly request: { readonly url: string; readonly headers: Array<{ name: string; value: string }> }
-  readonly response: { readonly status: number; readonly content: { text?: string; comment?: string } }
-}
-
 test('a command with --har, --junit and --expect: all is told of once, whole, and nothing seems to be on its way', async (t) => {
+  const answer = 'hellö'.repeat(1000)
   const upstream = await startUpstream(t, async (req, res) => {
     // So long that its beginning is told before its end.
     await sleep(30)
-    res.writeHead(req.url === '/bad' ? 500 : 200, { 'content-type': 'text/plain' }).end('hello')
+    res.writeHead(req.url === '/bad' ? 500 : 200, { 'content-type': 'text/plain' }).end(answer)
   })
   const file = (name: string): string => join(into, name)
   const into = folder(t)
   const run = await runProgram(t, [
     ...[upstream.url, '--admin', 'off', '--workers', '2', '--expect', '5xx==0', '--expect', 'requests==5'],
-    ...['--har', file('traffic.har'), '--har-bodies', '0', '--junit', file('junit.xml')],
+    ...['--har', file('traffic.har'), '--junit', file('junit.xml')],
     '--',
     // It ends as soon as it has the last answer.
-    ...['sh', '-c', 'for path in a b c d bad; do curl -s $REVPROXY_URL/$path; done'],
+    ...['sh', '-c', 'for path in a b c d bad; do curl -s -d sent=$path $REVPROXY_URL/$path; done'],
   ])
   assert.equal(run.code, 5, run.stderr)
   assert.doesNotMatch(run.stderr, /on the way/)
   // What broke the rule can be asked for again as it was.
-  assert.match(run.stderr, /curl -i http:.*\/bad/)
-  const { log } = JSON.parse(readFileSync(file('traffic.har'), 'utf8')) as { log: { entries: HarEntry[] } }
-  assert.deepEqual(log.entries.map(({ request }) => new URL(request.url).pathname).sort(), [
+  assert.match(run.stderr, /curl -i -X POST .*\/bad/)
+  const entries = checkHar(JSON.parse(readFileSync(file('traffic.har'), 'utf8')))
+  assert.deepEqual(entries.map(({ request }) => new URL(request.url).pathname).sort(), [
     '/a',
     '/b',
     '/bad',
     '/c',
     '/d',
   ])
-  for (const { request, response } of log.entries) {
+  for (const { request, response } of entries) {
     assert.ok(request.headers.some(({ name }) => name.toLowerCase() === 'host'))
-    assert.equal(response.content.text, undefined)
-    assert.match(response.content.comment!, /not kept/)
+    assert.equal(request.postData!.text, `sent=${new URL(request.url).pathname.slice(1)}`)
+    assert.deepEqual([response.content.text, response.content.comment], [answer, undefined])
   }
   assert.match(readFileSync(file('junit.xml'), 'utf8'), /tests="3" failures="1"/)
 })

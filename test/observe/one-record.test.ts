@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { harEntry } from '../../src/ci/har.ts'
-import { keepBodies } from '../../src/ci/har-bodies.ts'
 import type { Metric } from '../../src/ci/metrics.ts'
 import { measure, Tally } from '../../src/ci/tally.ts'
 import { Exchange } from '../../src/core/exchange.ts'
@@ -391,7 +390,6 @@ for (const { name, facts, want } of cases) {
 
     const har = harEntry(exchange, 'http://localhost', {
       redact,
-      bodies: keepBodies(0),
       maxBodyBytes: 0,
     }) as Har
     assert.equal(har.time, want.ms)

@@ -1,62 +1,30 @@
 /**
- * Copies of the first bytes of bodies, for a HAR. A request's body is copied where it is pushed, so that whoever reads
+ * Copies of the first bytes of bodies, for `--har`. A request's body is copied where it is pushed, so that whoever reads
  * it (or leaves it unread) has the same stream as without us; an answer's goes through a stream of ours, since its
  * first bytes may have been there before we are.
  */
 import { pipeline, type Readable, Transform } from 'node:stream'
-import type { Exchange } from '../core/exchange.ts'
+import type { BodyCopy, Exchange, KeptBody } from '../core/exchange.ts'
 import type { RequestBody, Stage } from '../core/types.ts'
 
-/** What was kept of a body. */
-export interface Kept {
-  readonly bytes: Buffer
-  /** It is all there was. */
-  readonly whole: boolean
-}
-
-/** The bodies of exchanges under way. */
-export interface Bodies {
-  /** Goes before all others. */
-  readonly stage: Stage
-  /** What was kept of both, once the exchange has ended. */
-  of(exchange: Readonly<Exchange>): {
-    readonly request: Kept | undefined
-    readonly response: Kept | undefined
+/** Notes up to `maxBytes` of each body on the exchange, while they go by. Goes before all others. */
+export const keepBodies =
+  (maxBytes: number): Stage =>
+  (next) =>
+  async (req) => {
+    const copies: NonNullable<Exchange['copies']> = {}
+    req.exchange.copies = copies
+    if (req.body !== undefined) copies.request = watched(req.body, maxBytes)
+    const answer = await next(req)
+    const copy = new Copy(maxBytes)
+    copies.response = copy
+    if (!Buffer.isBuffer(answer.body)) return { ...answer, body: copied(answer.body, copy) }
+    copy.add(answer.body)
+    copy.ended = true
+    return answer
   }
-}
 
-interface Both {
-  request: Copy | undefined
-  response: Copy | undefined
-}
-
-/** Keeps up to `maxBytes` of each body; nothing where that is 0. */
-export const keepBodies = (maxBytes: number): Bodies => {
-  const copies = new WeakMap<Readonly<Exchange>, Both>()
-  return {
-    stage: (next) =>
-      maxBytes === 0
-        ? next
-        : async (req) => {
-            const both: Both = { request: undefined, response: undefined }
-            copies.set(req.exchange, both)
-            if (req.body !== undefined) both.request = watched(req.body, maxBytes)
-            const answer = await next(req)
-            const copy = new Copy(maxBytes)
-            both.response = copy
-            if (!Buffer.isBuffer(answer.body)) return { ...answer, body: copied(answer.body, copy) }
-            copy.add(answer.body)
-            copy.ended = true
-            return answer
-          },
-    of(exchange) {
-      const both = copies.get(exchange)
-      return { request: both?.request?.kept(), response: both?.response?.kept() }
-    },
-  }
-}
-
-class Copy {
+class Copy implements BodyCopy {
   readonly #max: number
   readonly #chunks: Buffer[] = []
   #length = 0
@@ -75,7 +43,7 @@ class Copy {
     this.#length += bytes.length
   }
 
-  kept(): Kept {
+  kept(): KeptBody {
     return { bytes: Buffer.concat(this.#chunks), whole: this.ended && !this.#cut }
   }
 }
