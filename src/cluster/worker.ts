@@ -48,6 +48,8 @@ export const work = (settle: (given: unknown) => Options): void => {
   process.on('uncaughtException', fault)
   process.on('unhandledRejection', fault)
   void link.closed.then(() => process.exit(0))
+  // Also before it serves.
+  link.on('exit', () => process.exit(0))
   link.on('begin', async (said) => {
     try {
       await begin(said as unknown as Begin, settle, link, fault)
@@ -133,7 +135,6 @@ const begin = async (
     await proxy.close(Number(graceMs))
     report.flush()
   })
-  link.on('exit', () => process.exit(0))
   link.tell('ready', { port: proxy.port, addresses: proxy.addresses })
 }
 
