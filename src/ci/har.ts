@@ -68,7 +68,7 @@ export const harFile = (
   }
 }
 
-/** One exchange as an entry (http://www.softwareishard.com/blog/har-12-spec/#entries). */
+/** One exchange as an entry, with the bodies that are taken from it (http://www.softwareishard.com/blog/har-12-spec/#entries). */
 export const harEntry = (
   exchange: Readonly<Exchange>,
   origin: string,
@@ -90,7 +90,7 @@ export const harEntry = (
       maxBytes: maxBodyBytes,
       redact,
     })
-  const { size, ...content } = bodyText(copies?.response?.kept(), response)
+  const { size, ...content } = bodyText(copies?.response?.take(), response)
   const end = ended?.at ?? startedAt
   const version = `HTTP/${exchange.httpVersion}`
   const status = ended?.status ?? 0
@@ -106,7 +106,7 @@ export const harEntry = (
       queryString: [...(url?.searchParams ?? [])].map(([name, value]) => ({ name, value })),
       ...(requestBytes === 0
         ? {}
-        : { postData: posted(field(request, 'content-type'), bodyText(copies?.request?.kept(), request)) }),
+        : { postData: posted(field(request, 'content-type'), bodyText(copies?.request?.take(), request)) }),
       headersSize: -1,
       bodySize: requestBytes,
     },

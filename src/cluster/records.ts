@@ -33,10 +33,10 @@ export interface Reporter extends Observer {
 export const exchangeJson =
   (whole: boolean) =>
   (exchange: Readonly<Exchange>): string => {
-    const { copies, requestHeaders, responseHeaders } = exchange
+    const { copies, ended, requestHeaders, responseHeaders } = exchange
     if (whole) {
       if (copies === undefined) return JSON.stringify(exchange)
-      const bodies = { request: sent(copies.request), response: sent(copies.response) }
+      const bodies = ended && { request: sent(copies.request), response: sent(copies.response) }
       return JSON.stringify({ ...exchange, copies: bodies })
     }
     return JSON.stringify({
@@ -55,6 +55,8 @@ const line = (fields: readonly string[], lowerName: string): readonly string[] =
   return []
 }
 
+const EMPTY = Buffer.alloc(0)
+
 /** A body in JSON. */
 interface SentBody {
   readonly base64: string
@@ -63,12 +65,22 @@ interface SentBody {
 
 const sent = (copy: BodyCopy | undefined): SentBody | undefined => {
   if (copy === undefined) return undefined
-  const { bytes, whole } = copy.kept()
+  const { bytes, whole } = copy.take()
   return { base64: bytes.toString('base64'), whole }
 }
 
-const unsent = (body: SentBody | undefined): BodyCopy | undefined =>
-  body && { kept: () => ({ bytes: Buffer.from(body.base64, 'base64'), whole: body.whole }) }
+const unsent = (body: SentBody | undefined): BodyCopy | undefined => {
+  if (body === undefined) return undefined
+  const { whole } = body
+  let bytes = Buffer.from(body.base64, 'base64')
+  return {
+    take() {
+      const taken = { bytes, whole }
+      bytes = EMPTY
+      return taken
+    },
+  }
+}
 
 /** Sends exchanges over a link. `wholeFields`: somebody there shows all field lines. */
 export const reporter = (

@@ -91,8 +91,8 @@ export interface KeptBody {
 
 /** Keeps the first bytes of a body while it goes by. */
 export interface BodyCopy {
-  /** What was kept so far. */
-  kept(): KeptBody
+  /** What was kept so far, and is from now on the caller's: the record may be remembered for long. */
+  take(): KeptBody
 }
 
 /** How an exchange ended. */

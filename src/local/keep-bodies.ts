@@ -26,7 +26,7 @@ export const keepBodies =
 
 class Copy implements BodyCopy {
   readonly #max: number
-  readonly #chunks: Buffer[] = []
+  #chunks: Buffer[] = []
   #length = 0
   #cut = false
   ended = false
@@ -43,8 +43,11 @@ class Copy implements BodyCopy {
     this.#length += bytes.length
   }
 
-  kept(): KeptBody {
-    return { bytes: Buffer.concat(this.#chunks), whole: this.ended && !this.#cut }
+  take(): KeptBody {
+    const bytes = Buffer.concat(this.#chunks)
+    this.#chunks = []
+    this.#length = this.#max
+    return { bytes, whole: this.ended && !this.#cut }
   }
 }
 

@@ -12,6 +12,8 @@ import { reportText } from '../../src/ci/report-text.ts'
 import { worst } from '../../src/ci/worst.ts'
 import { parseStatuses, parseTarget } from '../../src/cli/values.ts'
 import { Exchange } from '../../src/core/exchange.ts'
+import type { ProxyRequest } from '../../src/core/types.ts'
+import { keepBodies } from '../../src/local/keep-bodies.ts'
 import { redactor } from '../../src/observe/redact.ts'
 import { summary } from '../../src/observe/summary.ts'
 import type { HarEntry } from './har-reader.ts'
@@ -114,6 +116,16 @@ test('whatever a client asks for becomes an entry of a HAR', () => {
   }
   const entry = harEntry(asked('/a?token=1&b=2'), 'http://localhost:1', how) as HarEntry
   assert.equal(entry.request.url, 'http://localhost:1/a?token=***&b=2')
+})
+
+test('bodies are not remembered once they stand in a HAR', async () => {
+  const exchange = asked('/')
+  const answer = { status: 200, headers: [], body: Buffer.from('hello') }
+  await keepBodies(100)(async () => answer)({ exchange } as unknown as ProxyRequest)
+  const how = { redact: redactor({ names: [], enabled: true }), maxBodyBytes: 100 }
+  const entry = harEntry(exchange, 'http://localhost:1', how) as HarEntry
+  assert.equal(entry.response.content.text, 'hello')
+  assert.equal(exchange.copies?.response?.take().bytes.length, 0)
 })
 
 const report = (text: string): Report => {

@@ -85,6 +85,32 @@ for (const [wholeFields, request, response] of [
   })
 }
 
+test('bodies that are kept go along once, with the end, and nobody remembers them longer than they are wanted', async () => {
+  const { exchanges, open, report, pass, ended, reported } = ends({ wholeFields: true })
+  const exchange = open()
+  const kept = { bytes: Buffer.from([0, 255, 10]), whole: false }
+  let taken = 0
+  exchange.copies = {
+    response: {
+      take() {
+        taken++
+        return kept
+      },
+    },
+  }
+  report.flush()
+  await pass()
+  assert.deepEqual([taken, reported.active], [0, 1])
+  exchanges.end(exchange, 200, 5)
+  report.flush()
+  await pass()
+  assert.equal(taken, 1)
+  const { copies } = ended[0]!
+  assert.equal(copies?.request, undefined)
+  assert.deepEqual(copies?.response?.take(), kept)
+  assert.equal(copies?.response?.take().bytes.length, 0)
+})
+
 test('so many bytes wait; what ends meanwhile is counted, and whose beginning was told ends', async () => {
   const { exchanges, open, report, batches, pass, heard, reported, lost } = ends({ maxWaitingBytes: 2000 })
   const long = open('/long')
