@@ -73,7 +73,7 @@ export const attend = (link: Link, worker: number, hub: Hub): Attended => {
   })
   link.on('here', () => undefined)
   let state: WorkerState = { spansDropped: 0, holding: 0 }
-  link.on('exchanges', (_, bytes) => reported.take(bytes))
+  link.on('exchanges', ({ text }, bytes) => reported.take(bytes, Number(text)))
   link.on('state', (said) => {
     state = said as unknown as WorkerState
   })

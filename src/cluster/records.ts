@@ -6,11 +6,13 @@
  * - They leave in batches, a few milliseconds apart. One that began and ended in between is sent once.
  * - While that process does not keep up, so many bytes wait and no more; what ends then is lost, and its number told
  *   once there is room. Whose beginning was told is never lost: it would seem to go on for ever.
+ * - Bodies (`--har`) go along behind the text. They are left out sooner than records are: those are counted.
  * - What a worker had open when it ended by accident ends as a failure. What it had not sent is lost.
  */
 import type { Clock } from '../core/clock.ts'
-import { type BodyCopy, type BodySample, Exchange } from '../core/exchange.ts'
+import { type BodySample, Exchange } from '../core/exchange.ts'
 import type { Observer } from '../core/types.ts'
+import { BodiesAlong, type BodyPlaces, bodiesOf } from './bodies-along.ts'
 import type { Link } from './link.ts'
 
 /** How long the first of a batch waits. */
@@ -30,14 +32,13 @@ export interface Reporter extends Observer {
 }
 
 /** Gives the JSON of exchanges; `whole` with all field lines, else with those that every observer looks at. */
-export const exchangeJson =
+const exchangeJson =
   (whole: boolean) =>
-  (exchange: Readonly<Exchange>): string => {
-    const { copies, ended, requestHeaders, responseHeaders } = exchange
+  (exchange: Readonly<Exchange>, bodies?: BodiesAlong): string => {
+    const { copies, requestHeaders, responseHeaders } = exchange
     if (whole) {
       if (copies === undefined) return JSON.stringify(exchange)
-      const bodies = ended && { request: sent(copies.request), response: sent(copies.response) }
-      return JSON.stringify({ ...exchange, copies: bodies })
+      return JSON.stringify({ ...exchange, copies: bodies?.add(copies) })
     }
     return JSON.stringify({
       ...exchange,
@@ -55,33 +56,6 @@ const line = (fields: readonly string[], lowerName: string): readonly string[] =
   return []
 }
 
-const EMPTY = Buffer.alloc(0)
-
-/** A body in JSON. */
-interface SentBody {
-  readonly base64: string
-  readonly whole: boolean
-}
-
-const sent = (copy: BodyCopy | undefined): SentBody | undefined => {
-  if (copy === undefined) return undefined
-  const { bytes, whole } = copy.take()
-  return { base64: bytes.toString('base64'), whole }
-}
-
-const unsent = (body: SentBody | undefined): BodyCopy | undefined => {
-  if (body === undefined) return undefined
-  const { whole } = body
-  let bytes = Buffer.from(body.base64, 'base64')
-  return {
-    take() {
-      const taken = { bytes, whole }
-      bytes = EMPTY
-      return taken
-    },
-  }
-}
-
 /** Sends exchanges over a link. `wholeFields`: somebody there shows all field lines. */
 export const reporter = (
   link: Pick<Link, 'call'>,
@@ -96,10 +70,13 @@ export const reporter = (
   const begun = new Set<number>()
   let ended: string[] = []
   let characters = 0
+  let bodies = new BodiesAlong()
   let lost = 0
   let waitingBytes = 0
   let timer: NodeJS.Timeout | undefined
   const full = (): boolean => waitingBytes > maxWaitingBytes
+  /** Sooner than records, their bodies are left out. */
+  const crowded = (): boolean => waitingBytes + bodies.bytes > maxWaitingBytes / 2
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
@@ -108,9 +85,10 @@ export const reporter = (
     if (opening.length > 0 || ended.length > 0 || (lost > 0 && !full())) {
       for (const { id } of opening) begun.add(id)
       if (opening.length > 0) fresh = new Set()
-      const batch = Buffer.from(
-        `{"lost":${lost},"open":[${opening.map(json).join(',')}],"ended":[${ended.join(',')}]}`,
-      )
+      const open = opening.map((exchange) => json(exchange))
+      const text = Buffer.from(`{"lost":${lost},"open":[${open.join(',')}],"ended":[${ended.join(',')}]}`)
+      const batch = bodies.after(text)
+      bodies = new BodiesAlong()
       ended = []
       characters = 0
       lost = 0
@@ -118,7 +96,7 @@ export const reporter = (
       const taken = (): void => {
         waitingBytes -= batch.length
       }
-      link.call('exchanges', {}, batch).then(taken, taken)
+      link.call('exchanges', { text: text.length }, batch).then(taken, taken)
     }
     if (fresh.size > 0 || lost > 0) timer = setTimeout(flush, FULL_MS)
   }
@@ -131,11 +109,11 @@ export const reporter = (
       fresh.delete(exchange)
       if (!begun.delete(exchange.id) && full()) lost++
       else {
-        const text = json(exchange)
+        const text = json(exchange, crowded() ? undefined : bodies)
         ended.push(text)
         characters += text.length
       }
-      if (ended.length >= BATCH || characters >= BATCH_CHARACTERS) flush()
+      if (ended.length >= BATCH || characters + bodies.bytes >= BATCH_CHARACTERS) flush()
       else timer ??= setTimeout(flush, BATCH_MS)
     },
     flush,
@@ -146,15 +124,15 @@ export const reporter = (
 const sampled = (sample: BodySample | undefined): BodySample | undefined =>
   sample && { ...sample, kept: sample.kept.map((piece) => Buffer.from(piece as unknown as Uint8Array)) }
 
-/** An exchange out of its JSON. */
-const revived = (record: Exchange): Exchange => {
+/** An exchange out of its JSON, and bodies that went along. */
+const revived = (record: Exchange, along: Buffer): Exchange => {
   const exchange = Object.assign(new Exchange(record as ConstructorParameters<typeof Exchange>[0]), record)
-  const { bodies, copies } = exchange
+  const { bodies } = exchange
   for (const side of ['request', 'response'] as const) {
     const sample = sampled(bodies?.[side])
     if (bodies !== undefined && sample !== undefined) bodies[side] = sample
-    if (copies !== undefined) copies[side] = unsent(copies[side] as SentBody | undefined)
   }
+  exchange.copies = bodiesOf(record.copies as BodyPlaces | undefined, along)
   return exchange
 }
 
@@ -191,22 +169,23 @@ export class Reported {
     return this.#lastId
   }
 
-  /** Takes a batch. */
-  take(bytes: Buffer): void {
-    const { lost, open, ended } = JSON.parse(bytes.toString()) as {
+  /** Takes a batch, of which so many bytes are text; the rest are bodies. */
+  take(bytes: Buffer, text: number): void {
+    const along = bytes.subarray(text)
+    const { lost, open, ended } = JSON.parse(bytes.toString('utf8', 0, text)) as {
       lost: number
       open: Exchange[]
       ended: Exchange[]
     }
     if (lost > 0) this.#onLost(lost)
     for (const record of ended) {
-      const exchange = revived(record)
+      const exchange = revived(record, along)
       if (!this.#open.delete(record.id)) this.#tell('opened', exchange)
       this.#tell('ended', exchange)
       this.#lastId = Math.max(this.#lastId, record.id)
     }
     for (const record of open) {
-      const exchange = revived(record)
+      const exchange = revived(record, along)
       this.#open.set(exchange.id, exchange)
       this.#tell('opened', exchange)
       this.#lastId = Math.max(this.#lastId, record.id)

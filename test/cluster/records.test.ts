@@ -16,10 +16,10 @@ const ends = ({
   wholeFields?: boolean
   maxWaitingBytes?: number
 }) => {
-  const batches: Array<{ bytes: Buffer; taken: () => void }> = []
+  const batches: Array<{ bytes: Buffer; text: number; taken: () => void }> = []
   const link = {
-    call: (_what: string, _said: object, bytes: Buffer) =>
-      new Promise((resolve) => batches.push({ bytes, taken: () => resolve({ said: {}, bytes }) })),
+    call: (_what: string, { text }: { text: number }, bytes: Buffer) =>
+      new Promise((resolve) => batches.push({ bytes, text, taken: () => resolve({ said: {}, bytes }) })),
   } as unknown as Pick<Link, 'call'>
   const report = reporter(link, { wholeFields, maxWaitingBytes })
   const exchanges = new Exchanges({ observers: [report], clock, onObserverError: noFault })
@@ -54,8 +54,8 @@ const ends = ({
       requestHeaders: ['Host', 'a', 'User-Agent', 'curl/8', 'Cookie', 'secret=1'],
     })
   const pass = async (): Promise<void> => {
-    const { bytes, taken } = batches.shift()!
-    reported.take(bytes)
+    const { bytes, text, taken } = batches.shift()!
+    reported.take(bytes, text)
     taken()
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -109,6 +109,24 @@ test('bodies that are kept go along once, with the end, and nobody remembers the
   assert.equal(copies?.request, undefined)
   assert.deepEqual(copies?.response?.take(), kept)
   assert.equal(copies?.response?.take().bytes.length, 0)
+})
+
+test('where much waits bodies are left out, and the records arrive', async () => {
+  const { exchanges, open, report, pass, ended, lost } = ends({ wholeFields: true, maxWaitingBytes: 8000 })
+  const bodies = ['a', 'b'].map((letter) => Buffer.alloc(6000, letter))
+  for (const bytes of bodies) {
+    const exchange = open()
+    exchange.copies = { response: { take: () => ({ bytes, whole: true }) } }
+    exchanges.end(exchange, 200, bytes.length)
+    report.flush()
+  }
+  await pass()
+  await pass()
+  assert.deepEqual(
+    ended.map(({ copies }) => copies?.response?.take()),
+    [{ bytes: bodies[0], whole: true }, undefined],
+  )
+  assert.equal(lost(), 0)
 })
 
 test('so many bytes wait; what ends meanwhile is counted, and whose beginning was told ends', async () => {
