@@ -58,6 +58,8 @@ export interface Session {
   cannotStart(code: number): void
   /** A fault of ours: whatever else, this run is not fine. */
   fault(): void
+  /** So many requests are in no number: expectations are judged without them. */
+  lost(requests: number): void
 }
 
 /** A command that is ended because all is decided has so long. */
@@ -86,6 +88,7 @@ export const session = (input: SessionInput): Session => {
   let cutShort = false
   let notReached = false
   let faults = 0
+  let uncounted = 0
 
   const books = ledger({
     expectations,
@@ -202,6 +205,10 @@ export const session = (input: SessionInput): Session => {
       watchdog?.dismiss()
       if (faults > 0)
         problems.push(`${faults} ${faults === 1 ? 'fault' : 'faults'} of the proxy itself; see its output.`)
+      if (uncounted > 0)
+        warnings.push(
+          `Requests that the workers served and no number counts, since this process was held up: ${uncounted}. Expectations are judged without them.`,
+        )
       const lacking = await har?.close()
       if (lacking !== undefined) say(lacking)
       return conclude(
@@ -235,6 +242,9 @@ export const session = (input: SessionInput): Session => {
     },
     fault() {
       faults++
+    },
+    lost(requests) {
+      uncounted += requests
     },
   }
 }

@@ -173,6 +173,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
             say,
             onLost(requests) {
               if (log !== undefined) out.lose(requests)
+              ci?.lost(requests)
               say(requestsLost(requests))
             },
             onFatal: (sentence) => void endNow(sentence),

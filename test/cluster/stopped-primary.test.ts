@@ -11,7 +11,7 @@ test('while the primary is stopped requests are served; those that nobody tells 
   const upstream = await startUpstream(t, (_, res) => {
     res.writeHead(200, { 'cache-control': 'no-store' }).end('hello')
   })
-  const program = await startWorkers(t, [upstream.url])
+  const program = await startWorkers(t, [upstream.url, '--expect', 'errors==0'])
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   t.after(() => agent.destroy())
   let asked = 0
@@ -56,6 +56,11 @@ test('while the primary is stopped requests are served; those that nobody tells 
     return dropped >= lost && told() === dropped && lines(program).length + dropped === asked
   })
   assert.match(program.stderr(), /this process was held up: of \d+ requests/)
+  program.kill('SIGINT')
+  assert.match(
+    (await program.ended).stderr,
+    new RegExp(`no number counts, .* held up: ${lost}\\. Expectations`),
+  )
 })
 
 test('while the primary is stopped what is stored is served, and what is not comes from the upstream', async (t) => {
