@@ -89,3 +89,19 @@ test('while the primary is stopped what is stored is served, and what is not com
   program.kill('SIGCONT')
   await until('it stores again', async () => /; hit/.test(cacheStatus(await a(`${program.url}/new`))))
 })
+
+test('while the primary is stopped a rate is kept to: what it has to count waits, and comes once it goes on', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
+  const program = await startWorkers(t, [upstream.url, '--cache', 'off', '--rate', '4/h'])
+  const clients = twoClients(t)
+  for (const ask of clients) assert.equal((await ask(program.url)).status, 200)
+  program.kill('SIGSTOP')
+  const answers = Promise.all(Array.from({ length: 6 }, (_, i) => clients[i % 2]!(program.url)))
+  // Longer than it takes to call the primary silent.
+  await sleep(3000)
+  assert.equal(upstream.requests.length, 2)
+  program.kill('SIGCONT')
+  const statuses = (await answers).map(({ status }) => status)
+  assert.equal(statuses.filter((status) => status === 200).length, 2)
+  assert.equal(upstream.requests.length, 4)
+})
