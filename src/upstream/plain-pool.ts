@@ -35,8 +35,14 @@ export class PlainPool implements ConnectionOwner {
   readonly #options: PlainPoolOptions
   /** The one used last is used first. */
   #idle: PlainConnection[] = []
+  /**
+   * Free since this turn of the event loop. What its upstream sent right behind the answer, if only the end, may not be
+   * read yet: not before the next turn is it given a request (so does undici).
+   */
+  #freed: PlainConnection[] = []
   readonly #connections = new Set<PlainConnection>()
   readonly #handedOver = new Set<Client>()
+  readonly #dialling = new Set<Attempt>()
   #waiting: Array<{ readonly request: PlainRequest; readonly attempt: Attempt }> = []
   #sending: NodeJS.Immediate | undefined
   #looking: NodeJS.Timeout | undefined
@@ -76,6 +82,10 @@ export class PlainPool implements ConnectionOwner {
       if (connection === undefined) this.#dial(request, attempt)
       else connection.send(request, attempt)
     }
+    if (this.#freed.length === 0) return
+    this.#idle.push(...this.#freed)
+    this.#freed = []
+    this.#looking ??= setInterval(this.#look, LOOK_MS).unref()
   }
 
   #takeIdle(): PlainConnection | undefined {
@@ -86,12 +96,12 @@ export class PlainPool implements ConnectionOwner {
   }
 
   #dial(request: PlainRequest, attempt: Attempt): void {
+    this.#dialling.add(attempt)
     this.#options.dial((...[error, socket]) => {
+      this.#dialling.delete(attempt)
       if (error !== null) attempt.onError(error)
-      else if (this.#closed) {
-        socket.on('error', () => {}).destroy()
-        attempt.onError(destroyed())
-      } else {
+      else if (this.#closed) socket.on('error', () => {}).destroy()
+      else {
         const connection = new PlainConnection(socket, this)
         this.#connections.add(connection)
         if (attempt.isOver) this.free(connection, undefined)
@@ -108,8 +118,8 @@ export class PlainPool implements ConnectionOwner {
       return
     }
     connection.idleUntil = performance.now() + keep
-    this.#idle.push(connection)
-    this.#looking ??= setInterval(this.#look, LOOK_MS).unref()
+    this.#freed.push(connection)
+    this.#sending ??= setImmediate(this.#send)
   }
 
   gone(connection: PlainConnection): void {
@@ -143,13 +153,15 @@ export class PlainPool implements ConnectionOwner {
     this.#looking = undefined
   }
 
-  /** Destroys all connections; requests under way fail. */
+  /** Destroys all connections; requests under way fail, at once. */
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#looking)
     clearImmediate(this.#sending)
     for (const { attempt } of this.#waiting) attempt.onError(destroyed())
     this.#waiting = []
+    // Not when they are through: that may be long, or never.
+    for (const attempt of this.#dialling) attempt.onError(destroyed())
     for (const connection of this.#connections) connection.destroy(destroyed())
     await Promise.all([...this.#handedOver].map((client) => client.destroy()))
   }
