@@ -78,7 +78,8 @@ export class ChunkedBody {
         return
       }
       case 'trailers': {
-        // Lines are gathered up to the empty one.
+        // Lines are gathered up to the empty one; a bare line feed ends none, and would be waited behind for ever.
+        if (!line.endsWith('\r\n')) throw invalid('HPE_INVALID_HEADER_TOKEN', 'Invalid trailer')
         if (line !== '\r\n' && !line.endsWith('\r\n\r\n')) return
         const trailers = plainLines(line, 0, line.length - 2, trailerKinds, () => true)
         if (trailers === undefined) throw invalid('HPE_INVALID_HEADER_TOKEN', 'Invalid trailer')

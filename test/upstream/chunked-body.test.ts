@@ -45,6 +45,8 @@ for (const [name, text, code] of [
   ['a bare line feed behind the data', '2\r\nhi\n0\r\n\r\n', 'HPE_STRICT'],
   ['a line without end', `2;${'a'.repeat(20_000)}`, 'HPE_HEADER_OVERFLOW'],
   ['trailers without end', `0\r\n${'A: b\r\n'.repeat(20_000)}`, 'HPE_HEADER_OVERFLOW'],
+  ['a bare line feed behind a trailer', '0\r\nA: b\n', 'HPE_INVALID_HEADER_TOKEN'],
+  ['a bare line feed instead of the last line', '0\r\nA: b\r\n\n', 'HPE_INVALID_HEADER_TOKEN'],
   ['a trailer without a colon', '0\r\nA\r\n\r\n', 'HPE_INVALID_HEADER_TOKEN'],
 ] as const) {
   test(`no body in chunks: ${name}`, () => {
