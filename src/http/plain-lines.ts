@@ -6,6 +6,8 @@
 /** More lines than programs send. */
 const MAX_LINES = 100
 const MAX_NAMES = 500
+/** Longer ones are not remembered. */
+const MAX_NAME = 100
 
 const TOKEN = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/ // RFC 9110 §5.6.2
 const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/ // RFC 9110 §5.5
@@ -32,14 +34,16 @@ export class NameKinds<Kind extends string> {
     this.#special = new Map(Object.entries(special) as Array<[string, Kind]>)
   }
 
-  of(text: string): Name<Kind> {
-    const known = this.#known.get(text)
+  of(written: string): Name<Kind> {
+    const known = this.#known.get(written)
     if (known !== undefined) return known
-    const kind: Name<Kind>['kind'] = TOKEN.test(text)
-      ? (this.#special.get(text.toLowerCase()) ?? 'plain')
-      : undefined
+    if (!TOKEN.test(written)) return { text: written, kind: undefined }
+    const kind = this.#special.get(written.toLowerCase()) ?? 'plain'
+    if (this.#known.size >= MAX_NAMES || written.length > MAX_NAME) return { text: written, kind }
+    // A copy: as a part of its head it would keep all of that.
+    const text = Buffer.from(written, 'latin1').toString('latin1')
     const name: Name<Kind> = { text, kind }
-    if (this.#known.size < MAX_NAMES) this.#known.set(text, name)
+    this.#known.set(text, name)
     return name
   }
 }
