@@ -26,6 +26,8 @@ export class ChunkedBody {
   #left = 0
   /** The beginning of a line whose end was not read yet. */
   #line = ''
+  readonly #fields: string[] = []
+  #trailerBytes = 0
 
   /**
    * Gives the body's bytes in a piece that was read to `onData`; gives how many bytes of the piece belong to the body
@@ -44,7 +46,8 @@ export class ChunkedBody {
         const lf = piece.indexOf(LF, at)
         const end = lf === -1 ? piece.length : lf + 1
         const isTrailers = this.#state === 'trailers'
-        if (this.#line.length + end - at > (isTrailers ? MAX_TRAILERS : MAX_LINE))
+        if (isTrailers) this.#trailerBytes += end - at
+        if (isTrailers ? this.#trailerBytes > MAX_TRAILERS : this.#line.length + end - at > MAX_LINE)
           throw invalid(
             'HPE_HEADER_OVERFLOW',
             isTrailers ? 'Trailers too large' : 'Chunk extensions overflow',
@@ -78,12 +81,16 @@ export class ChunkedBody {
         return
       }
       case 'trailers': {
-        // Lines are gathered up to the empty one; a bare line feed ends none, and would be waited behind for ever.
-        if (!line.endsWith('\r\n')) throw invalid('HPE_INVALID_HEADER_TOKEN', 'Invalid trailer')
-        if (line !== '\r\n' && !line.endsWith('\r\n\r\n')) return
-        const trailers = plainLines(line, 0, line.length - 2, trailerKinds, () => true)
-        if (trailers === undefined) throw invalid('HPE_INVALID_HEADER_TOKEN', 'Invalid trailer')
-        this.trailers = trailers
+        if (line === '\r\n') {
+          this.trailers = this.#fields
+          return
+        }
+        const fields = line.endsWith('\r\n')
+          ? plainLines(line, 0, line.length, trailerKinds, () => true)
+          : undefined
+        if (fields === undefined) throw invalid('HPE_INVALID_HEADER_TOKEN', 'Invalid trailer')
+        this.#fields.push(...fields)
+        this.#line = ''
       }
     }
   }

@@ -26,6 +26,11 @@ for (const [name, text, expected] of [
   ['extensions', '2;a=b;c="d"\r\nhi\r\n0;x\r\n\r\n', { body: 'hi', trailers: [], left: '' }],
   ['line ends in the data', '4\r\n\r\n\r\n\r\n0\r\n\r\n', { body: '\r\n\r\n', trailers: [], left: '' }],
   ['trailers', '0\r\nA: b\r\nC:d\r\n\r\n', { body: '', trailers: ['A', 'b', 'C', 'd'], left: '' }],
+  [
+    'many trailers',
+    `0\r\n${'A: b\r\n'.repeat(150)}\r\n`,
+    { body: '', trailers: Array(150).fill(['A', 'b']).flat(), left: '' },
+  ],
   ['more behind it', '1\r\nx\r\n0\r\n\r\nHTTP/1.1', { body: 'x', trailers: [], left: 'HTTP/1.1' }],
 ] as const) {
   test(`a body in chunks: ${name}`, () => {
@@ -47,7 +52,7 @@ for (const [name, text, code] of [
   ['trailers without end', `0\r\n${'A: b\r\n'.repeat(20_000)}`, 'HPE_HEADER_OVERFLOW'],
   ['a bare line feed behind a trailer', '0\r\nA: b\n', 'HPE_INVALID_HEADER_TOKEN'],
   ['a bare line feed instead of the last line', '0\r\nA: b\r\n\n', 'HPE_INVALID_HEADER_TOKEN'],
-  ['a trailer without a colon', '0\r\nA\r\n\r\n', 'HPE_INVALID_HEADER_TOKEN'],
+  ['a trailer without a colon, at once', '0\r\nA\r\n', 'HPE_INVALID_HEADER_TOKEN'],
 ] as const) {
   test(`no body in chunks: ${name}`, () => {
     for (const size of sizes)
