@@ -4,6 +4,7 @@ import { rootCertificates } from 'node:tls'
 import type { buildConnector } from 'undici'
 import makeConnector from 'undici/lib/core/connect.js'
 import { lookupLocalhost } from './lookup.ts'
+import { readBeforeWriteErrors } from './write-errors.ts'
 
 /** Where to, and what is trusted there. */
 export interface ConnectOptions {
@@ -40,6 +41,7 @@ export const connector = (options: ConnectOptions, offerHttp2 = false): buildCon
     let timer: NodeJS.Timeout | undefined
     const socket = dial({ ...asked, servername: servername as string }, (...result) => {
       clearTimeout(timer)
+      if (result[0] === null) readBeforeWriteErrors(result[1])
       callback(...result)
     }) as unknown as { destroy(error: Error): void }
     if (connectTimeoutMs > 0) {
