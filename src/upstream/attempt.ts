@@ -86,6 +86,8 @@ export class Attempt extends Watched {
   onReusedConnection = false
   /** Sent by us, not by undici. */
   sentByUs = false
+  /** The connection on which undici reads the answer. */
+  connection: { readonly errored: Error | null } | undefined
   readonly #req: ProxyRequest
   readonly #facts: UpstreamFacts
   readonly #context: AttemptContext
@@ -232,6 +234,9 @@ export class Attempt extends Watched {
   }
 
   onComplete(trailers: RawHeaders | null): void {
+    // RFC 9112 §8: what would have gone up to the end of the connection is not whole. (undici takes a reset for that end.)
+    const broken = this.connection?.errored
+    if (broken) this.#fall(broken)
     if (this.#over) return
     if (trailers !== null && trailers.length > 0) this.#trailers = toTrailers(trailers)
     this.#finish(undefined)

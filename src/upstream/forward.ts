@@ -8,6 +8,7 @@
  *   byte of an answer (it had closed it while it was idle), until a connection is new; nothing else is sent twice.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import type { Clock } from '../core/clock.ts'
 import { isOfUpstream, ProxyError } from '../core/errors.ts'
@@ -55,8 +56,9 @@ let writing: Attempt | undefined
 const usedBefore = new WeakSet<object>()
 const onSendHeaders = (message: unknown): void => {
   if (writing === undefined) return
-  const { socket } = message as { socket: object }
+  const { socket } = message as { socket: Socket }
   writing.onReusedConnection = usedBefore.has(socket)
+  writing.connection = socket
   usedBefore.add(socket)
   writing = undefined
 }

@@ -23,6 +23,7 @@ export interface HandedOver {
 
 /** Hands an answer over to a client of its own, which closes the connection behind it. */
 export const handOver = (origin: string, { asked, attempt, read, socket, upload }: HandedOver): Client => {
+  attempt.connection = socket
   let given = false
   // One that is closed by now: undici would dial again for ever.
   const connect: buildConnector.connector = (_asked, callback) =>

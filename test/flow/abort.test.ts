@@ -141,10 +141,16 @@ const cutAnswer = async (
   const end = await theEnd(proxy)
   assert.deepEqual([end.status, end.bytes, end.error], [200, 3, 'upstream-aborted'])
   assert.match(end.errorMessage!, /^http:\/\/127\.0\.0\.1:\d+ broke off in the middle of its answer/)
+  // It might have been stored, had it been whole.
+  await get(proxy.url).catch(() => {})
+  assert.equal(upstream.heads.length, 2)
 }
 
-const byLength = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'
-const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n'
+const storable = 'HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n'
+const byLength = `${storable}Content-Length: 10\r\n\r\nabc`
+const chunked = `${storable}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`
+const chunkedWhole = `${storable}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n`
+const upToTheEnd = `${storable}\r\nabc`
 for (const cache of ['off', 'memory']) {
   for (const [name, head, breakOff] of [
     ['closed, with Content-Length', byLength, 'end'],
@@ -152,11 +158,27 @@ for (const cache of ['off', 'memory']) {
     ['closed, chunked', chunked, 'end'],
     ['reset, chunked', chunked, 'reset'],
     ['a broken chunk', chunked, 'garbage'],
+    ['closed, before the end of the trailers', chunkedWhole, 'end'],
+    ['a broken trailer', `${chunkedWhole}A: b\r\n`, 'garbage'],
+    ['reset, up to the end of the connection', upToTheEnd, 'reset'],
   ] as const) {
     test(`an upstream that breaks off in its body breaks the client's answer off: ${name} (cache ${cache})`, (t) =>
       cutAnswer(t, head, breakOff, cache))
   }
 }
+
+test('a body up to the end of the connection is not whole when that is reset, for undici’s own connections too', async (t) => {
+  const upstream = await startRawUpstream(t, (socket) => {
+    socket.write('HTTP/1.1 207 Multi-Status\r\n\r\nabc')
+  })
+  const proxy = await startProxy(t, { target: upstream.url })
+  const client = talk(t, proxy.port)
+  client.send('PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n')
+  await client.until(/abc\r\n$/)
+  for (const socket of upstream.sockets) socket.resetAndDestroy()
+  assert.doesNotMatch(await client.closed(), /\r\n0\r\n/)
+  assert.deepEqual((await theEnd(proxy)).error, 'upstream-aborted')
+})
 
 test('an upstream that breaks off right behind the head gets 502 while there is time', async (t) => {
   const upstream = await startRawUpstream(t, () => 'HTTP/1.1 200 OK\r\nContent-Length: 10, 11\r\n\r\nabc')
