@@ -20,6 +20,8 @@ import { Upload } from './upload.ts'
 export interface ConnectionOwner {
   /** The connection is free, and may be kept for so long; undefined: the upstream said nothing about it. */
   free(connection: PlainConnection, keepMs: number | undefined): void
+  /** The connection ended before anything of this was written. */
+  dispatch(request: PlainRequest, attempt: Attempt): void
   /** The connection is closed. */
   gone(connection: PlainConnection): void
   /** The answer that begins with these bytes is for undici, and the connection with it. */
@@ -105,7 +107,8 @@ export class PlainConnection {
 
   readonly #onData = (piece: Buffer): void => {
     const attempt = this.#attempt
-    if (attempt === undefined) this.#socket.destroy()
+    // What came before the request was written is no answer to it.
+    if (attempt === undefined || this.#sentElsewhere()) this.#socket.destroy()
     else if (this.#reading === 'head') this.#readHead(piece, attempt)
     else this.#readBody(piece, 0, attempt)
   }
@@ -190,9 +193,20 @@ export class PlainConnection {
     this.#upload = undefined
   }
 
+  /** Gives a request of which nothing was written yet to another connection, once this one turns out to have ended. */
+  #sentElsewhere(): boolean {
+    const attempt = this.#attempt!
+    // A new one is no better.
+    if (!attempt.onReusedConnection || this.#upload?.takeBack() !== true) return false
+    this.#attempt = undefined
+    this.#upload = undefined
+    this.#owner.dispatch(this.#request!, attempt)
+    return true
+  }
+
   #fail(error: Error): void {
     const attempt = this.#attempt
-    if (attempt === undefined) return
+    if (attempt === undefined || this.#sentElsewhere()) return
     this.#attempt = undefined
     this.#stopUpload()
     attempt.onError(error)

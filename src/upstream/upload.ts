@@ -53,11 +53,25 @@ export class Upload {
       return
     }
     body.on('data', this.#onData)
+    // It is paused where another connection gave it back.
+    body.resume()
     body.on('end', this.#onEnd)
     body.on('error', this.#onError)
     body.on('close', this.#onClose)
     // The upstream may answer by the head alone: it does not wait for a body that is long in coming.
     setImmediate(this.#sendHead)
+  }
+
+  /** Gives the request back as it was, to be sent elsewhere; false where some of it is written already. */
+  takeBack(): boolean {
+    if (this.#headSent || this.#stopped) return false
+    this.#stopped = true
+    const body = this.#request.body!
+    body.pause()
+    body.off('data', this.#onData)
+    body.off('end', this.#onEnd)
+    body.off('close', this.#onClose)
+    return true
   }
 
   /** Nothing more is written; what is left of the body is not wanted. */

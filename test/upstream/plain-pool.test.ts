@@ -1,7 +1,7 @@
 /** What no upstream can be made to do at the right moment: connections that come late, or never. */
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
+import { Duplex, PassThrough, type Readable } from 'node:stream'
 import { test } from 'node:test'
 import type { Attempt } from '../../src/upstream/attempt.ts'
 import { PlainPool } from '../../src/upstream/plain-pool.ts'
@@ -33,8 +33,11 @@ const attempt = () => {
   const listener = {
     isOver: false,
     onConnect() {},
+    abortedBy() {},
+    onHeaders: () => true,
     onResponseStarted() {},
     onRequestSent() {},
+    onBodySent() {},
     onHead: (status: number) => void told.push(String(status)),
     onData: () => true,
     onComplete: () => void told.push('complete'),
@@ -43,12 +46,12 @@ const attempt = () => {
   return { listener, told, attempt: listener as unknown as Attempt }
 }
 
-const request = () =>
+const request = (body: Readable | null = null) =>
   plainRequest({
-    method: 'GET',
+    method: body === null ? 'GET' : 'POST',
     path: '/',
     headers: ['Host', 'a'],
-    body: null,
+    body,
     trailers: undefined,
     servername: 'a',
     acceptsTrailers: false,
@@ -108,6 +111,28 @@ test('shutting down tells those at once who wait for a connection, and closes wh
   assert.ok(socket.destroyed)
 })
 
+test('shutting down breaks off what is under way, with us and handed over', async () => {
+  for (const [begun, told] of [
+    ['', ['UND_ERR_DESTROYED']],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc', ['200', 'UND_ERR_DESTROYED']],
+    ['HTTP/1.1 103 Early Hints\r\n\r\n', ['UND_ERR_DESTROYED']],
+  ] as const) {
+    const { pool, dialled } = startPool()
+    const first = attempt()
+    pool.dispatch(request(), first.attempt)
+    await turn()
+    const { socket, push } = connection()
+    dialled[0]!(null, socket)
+    push(begun)
+    await turn()
+    await turn()
+    await pool.close()
+    await turn()
+    assert.deepEqual(first.told, told, begun)
+    assert.ok(socket.destroyed)
+  }
+})
+
 test('a dial that failed is told once, and leaves the others alone', async () => {
   const { pool, dialled } = startPool()
   const [first, second] = [attempt(), attempt()]
@@ -146,3 +171,129 @@ test('a connection is not used in the turn in which it came free: its end may be
   assert.deepEqual(later.told, ['UND_ERR_SOCKET'])
   await pool.close()
 })
+
+/** A pool with an idle connection, and an upload whose turn it is there, but of which nothing has come yet. */
+const startUpload = async () => {
+  const { pool, dialled } = startPool()
+  const first = attempt()
+  pool.dispatch(request(), first.attempt)
+  await turn()
+  const old = connection()
+  dialled[0]!(null, old.socket)
+  old.push('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+  await turn()
+  await turn()
+  assert.deepEqual(first.told, ['200', 'complete'])
+  const body = new PassThrough()
+  const upload = attempt()
+  pool.dispatch(request(body), upload.attempt)
+  await turn()
+  assert.equal(dialled.length, 1)
+  assert.equal(old.written().includes('POST'), false)
+  return { pool, dialled, old, body, upload }
+}
+
+for (const [name, happens] of [
+  ['ends', ({ socket }) => void socket.push(null)],
+  [
+    'is reset',
+    ({ socket }) => void socket.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' })),
+  ],
+  [
+    'has an answer that nobody asked for',
+    ({ push }) => void push('HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n'),
+  ],
+] satisfies ReadonlyArray<[string, (old: ReturnType<typeof connection>) => void]>) {
+  test(`an upload of which nothing is written yet goes elsewhere when its connection ${name}`, async () => {
+    const { pool, dialled, old, body, upload } = await startUpload()
+    happens(old)
+    await turn()
+    await turn()
+    assert.ok(old.socket.destroyed)
+    assert.equal(old.written().includes('POST'), false)
+    assert.deepEqual(upload.told, [])
+    const { socket, written, push } = connection()
+    body.write('hello')
+    dialled[1]!(null, socket)
+    body.end(' world')
+    await turn()
+    await turn()
+    assert.match(written(), /^POST [\s\S]*\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n$/)
+    push('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    await turn()
+    assert.deepEqual(upload.told, ['200', 'complete'])
+    await pool.close()
+  })
+}
+
+test('an upload of which something is written goes nowhere else', async () => {
+  const { pool, dialled, old, body, upload } = await startUpload()
+  body.write('hello')
+  await turn()
+  await turn()
+  assert.match(old.written(), /POST [\s\S]*hello/)
+  old.socket.push(null)
+  await turn()
+  await turn()
+  assert.deepEqual(upload.told, ['UND_ERR_SOCKET'])
+  assert.equal(dialled.length, 1)
+  assert.ok(body.destroyed)
+  await pool.close()
+})
+
+test('an upload whose connection ends at once though it is new goes nowhere else', async () => {
+  const { pool, dialled } = startPool()
+  const upload = attempt()
+  pool.dispatch(request(new PassThrough()), upload.attempt)
+  await turn()
+  const { socket } = connection()
+  dialled[0]!(null, socket)
+  socket.push(null)
+  await turn()
+  await turn()
+  assert.deepEqual(upload.told, ['UND_ERR_SOCKET'])
+  assert.equal(dialled.length, 1)
+  await pool.close()
+})
+
+for (const [hint, keptMs] of [
+  ['', 4000],
+  ['Keep-Alive: timeout=600\r\n', 598_000],
+  ['Connection: keep-alive\r\nKeep-Alive: timeout=5, max=100\r\n', 3000],
+  ['Keep-Alive: max=3\r\n', 4000],
+  ['Keep-Alive: timeout=100000\r\n', 600_000],
+  ['Keep-Alive: timeout=2\r\n', 0],
+  ['Keep-Alive: timeout=0\r\n', 0],
+  ['Connection: close\r\nKeep-Alive: timeout=600\r\n', 0],
+  ['Keep-Alive: timeout=600\r\nConnection: close\r\n', 0],
+] as const) {
+  test(`an idle connection is kept for ${keptMs} ms behind ${JSON.stringify(hint)}`, async (t) => {
+    let now = 1e6
+    t.mock.method(performance, 'now', () => now)
+    let look = (): void => {}
+    t.mock.method(globalThis, 'setInterval', (tick: () => void) => {
+      look = tick
+      return { unref: () => ({}) }
+    })
+    t.mock.method(globalThis, 'clearInterval', () => {})
+    const { pool, dialled } = startPool()
+    const first = attempt()
+    pool.dispatch(request(), first.attempt)
+    await turn()
+    const { socket, push } = connection()
+    dialled[0]!(null, socket)
+    push(`HTTP/1.1 200 OK\r\n${hint}Content-Length: 0\r\n\r\n`)
+    await turn()
+    await turn()
+    assert.deepEqual(first.told, ['200', 'complete'])
+    if (keptMs > 0) {
+      now += keptMs - 1
+      look()
+      assert.equal(socket.destroyed, false)
+      now += 1
+      look()
+    }
+    assert.equal(socket.destroyed, true)
+    await pool.close()
+  })
+}
