@@ -28,6 +28,11 @@ const kinds = new NameKinds({
 
 /** Methods for which a body is common (RFC 9110 §9.3); behind others it is left to undici, which keeps no connection then. */
 const hasContent = (method: string): boolean => method === 'POST' || method === 'PUT' || method === 'PATCH'
+/**
+ * Those that are often asked without one. Whatever goes to undici needs a connection beside ours, and an upstream that
+ * takes one at a time would let it wait until ours ends. (undici closes behind HEAD, lest a body follows all the same.)
+ */
+const hasNone = (method: string): boolean => method === 'GET' || method === 'OPTIONS' || method === 'DELETE'
 
 const PATH = /^\/[!-~\x80-\xff]*$/
 const LENGTH = /^\d{1,15}$/
@@ -35,7 +40,7 @@ const LENGTH = /^\d{1,15}$/
 /** The request as we write it; undefined where it is for undici. */
 export const plainRequest = (asked: UpstreamRequest): PlainRequest | undefined => {
   const { body, headers, method, path } = asked
-  if (!(method === 'GET' ? body === null : hasContent(method)) || !PATH.test(path)) return undefined
+  if (!(hasContent(method) || (body === null && hasNone(method))) || !PATH.test(path)) return undefined
   let host: string | undefined
   let length: number | undefined
   let lines = ''
@@ -52,12 +57,11 @@ export const plainRequest = (asked: UpstreamRequest): PlainRequest | undefined =
   if (host === undefined) return undefined
   if (body === null && (length ?? 0) > 0) return undefined
   // RFC 9110 §8.6: without a body these methods say so.
-  const framing =
-    method === 'GET'
-      ? ''
-      : body !== null && length === undefined
-        ? 'transfer-encoding: chunked\r\n'
-        : `content-length: ${length ?? 0}\r\n`
+  const framing = !hasContent(method)
+    ? ''
+    : body !== null && length === undefined
+      ? 'transfer-encoding: chunked\r\n'
+      : `content-length: ${length ?? 0}\r\n`
   const head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n${lines}${framing}\r\n`
   return { asked, head, body, length }
 }
