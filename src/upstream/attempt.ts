@@ -14,6 +14,7 @@ import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
 import { editFields, endToEnd, firstValue, joinedValue } from '../http/fields.ts'
 import { brokenOff, type UpstreamErrorFacts, upstreamError } from './errors.ts'
 import { type SilenceWatch, Watched } from './silence.ts'
+import { breakOf } from './write-errors.ts'
 
 type RawHeaders = Array<Buffer | string>
 
@@ -234,13 +235,21 @@ export class Attempt extends Watched {
   }
 
   onComplete(trailers: RawHeaders | null): void {
-    // RFC 9112 §8: what would have gone up to the end of the connection is not whole. (undici takes a reset for that end.)
-    const broken = this.connection?.errored
-    if (broken) this.#fall(broken)
     if (this.#over) return
+    const broke = this.connection && breakOf(this.connection)
+    if (broke && this.#endsWithConnection()) {
+      this.#fall(broke)
+      return
+    }
     if (trailers !== null && trailers.length > 0) this.#trailers = toTrailers(trailers)
     this.#finish(undefined)
     this.#body?.push(null)
+  }
+
+  /** RFC 9112 §6.3, §8: such a body is not whole where the connection broke. (undici takes a reset for the end.) */
+  #endsWithConnection(): boolean {
+    const codings = joinedValue(this.#headers, 'transfer-encoding') ?? ''
+    return firstValue(this.#headers, 'content-length') === undefined && !/chunked\s*$/i.test(codings)
   }
 
   onError(error: Error): void {

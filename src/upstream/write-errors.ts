@@ -3,6 +3,12 @@ import type { Socket } from 'node:net'
 
 type Done = (error?: Error | null) => void
 
+const broken = new WeakMap<object, Error>()
+
+/** What broke a connection; known from the first write that failed, though that is told later. */
+export const breakOf = (socket: { readonly errored: Error | null }): Error | undefined =>
+  socket.errored ?? broken.get(socket)
+
 /** Behind one wait for what has come on all connections. */
 const afterReading = (then: () => void): void => void setImmediate(setImmediate, then)
 
@@ -16,8 +22,12 @@ export const readBeforeWriteErrors = (socket: Socket): void => {
   const late =
     (done: Done): Done =>
     (error) => {
-      if (error) afterReading(() => done(error))
-      else done()
+      if (!error) {
+        done()
+        return
+      }
+      broken.set(socket, error)
+      afterReading(() => done(error))
     }
   socket._write = (chunk, encoding, done) => _write.call(socket, chunk, encoding, late(done))
   if (_writev) socket._writev = (chunks, done) => _writev.call(socket, chunks, late(done))

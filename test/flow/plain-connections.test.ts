@@ -174,6 +174,28 @@ for (const framing of ['length', 'chunks']) {
   })
 }
 
+test('an answer up to the end of the connection is not whole when that is reset while we write', async (t) => {
+  const upstream = await startRawUpstream(t, (socket) => {
+    socket.write('HTTP/1.1 200 OK\r\n\r\nabc')
+    // Not before the head is on its way to the client.
+    setTimeout(() => socket.resetAndDestroy(), 20)
+  })
+  const proxy = await startProxy(t, { target: upstream.url, ...passing })
+  // Whether the reset is met by reading or by writing is a race.
+  for (let round = 0; round < 10; round++) {
+    const client = talk(t, proxy.port)
+    client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${200 * MB}\r\n\r\n`)
+    const sending = setInterval(() => {
+      if (client.socket.writableLength < MB) client.send(Buffer.alloc(MB))
+    }, 1)
+    t.after(() => clearInterval(sending))
+    assert.doesNotMatch(await client.closed(), /\r\n0\r\n\r\n/)
+    clearInterval(sending)
+  }
+  await proxy.until((ended) => ended.length === 10)
+  assert.deepEqual([...new Set(proxy.exchanges.map(({ ended }) => ended?.error))], ['upstream-aborted'])
+})
+
 for (const [name, early] of [
   ['plain', ['HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno']],
   ['handed over', ['HTTP/1.1 413 No\r\n', 'Content-Length: 2\r\n\r\nno']],
