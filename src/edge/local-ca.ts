@@ -168,8 +168,8 @@ const makePair = async (options: {
   const { pki } = forge
   const certificate = pki.createCertificate()
   certificate.publicKey = pki.publicKeyFromPem(publicKey)
-  // RFC 5280 §4.1.2.2: positive, so the first bit is 0.
-  certificate.serialNumber = `0${randomBytes(16).toString('hex').slice(1)}`
+  // RFC 5280 §4.1.2.2: positive, so the first bit is 0. The second is not: node-forge leaves zeros in front, which no DER may.
+  certificate.serialNumber = `4${randomBytes(16).toString('hex').slice(1)}`
   // Clocks of one machine and its guests differ.
   certificate.validity.notBefore = new Date(now - DAY_MS)
   certificate.validity.notAfter = new Date(now + ((issuer === undefined ? CA_DAYS : LEAF_DAYS) - 1) * DAY_MS)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { X509Certificate } from 'node:crypto'
+import crypto, { X509Certificate } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -58,6 +59,18 @@ test('what lies there spoiled is made anew', async (t) => {
   const { cert, key } = await localCertificate({ folder, names, now })
   assert.ok(new X509Certificate(cert).verify(caOf(folder).publicKey))
   assert.match(key, /PRIVATE KEY/)
+})
+
+test('whatever number a certificate is given by lot, it can be read', async (t) => {
+  for (const byte of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
+    const drawn = t.mock.method(crypto, 'randomBytes', (size: number) => Buffer.alloc(size, byte))
+    syncBuiltinESMExports()
+    t.after(() => syncBuiltinESMExports())
+    const { cert } = await localCertificate({ folder: folderFor(t), names, now })
+    drawn.mock.restore()
+    const { serialNumber } = new X509Certificate(cert)
+    assert.match(serialNumber, /^[0-7][\dA-F]{31}$/)
+  }
 })
 
 test('several that start at once end with one CA, and leave nothing half-written', async (t) => {
