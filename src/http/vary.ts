@@ -33,19 +33,21 @@ const singletons: ReadonlySet<string> = new Set([
   'user-agent',
 ])
 
-/** Members of a weighted list in lower case, the heaviest first, those of one weight in the order of the alphabet. */
+const WEIGHT = /^q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/ // RFC 9110 §12.4.2
+
+/**
+ * Members of a weighted list in lower case, the heaviest first, those of one weight in the order of the alphabet. One
+ * that has several weights, or nothing to weigh, stays as it is: who knows how its readers take it.
+ */
 const choices = (value: string): Array<{ item: string; weight: number }> =>
   listMembers(value.toLowerCase())
     .map((member) => {
-      const [item = '', ...parameters] = member.split(';').map(trimOws)
-      let weight: number | undefined
-      const others: string[] = []
-      for (const parameter of parameters) {
-        const q = /^q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.exec(parameter) // RFC 9110 §12.4.2
-        if (q === null || weight !== undefined) others.push(parameter)
-        else weight = Number(q[1])
-      }
-      return { item: [item, ...others].join(';'), weight: weight ?? 1 }
+      const parts = member.split(';').map(trimOws)
+      const [item, ...parameters] = parts
+      const weights = parameters.filter((parameter) => WEIGHT.test(parameter))
+      if (weights.length !== 1 || item === '') return { item: parts.join(';'), weight: 1 }
+      const others = parameters.filter((parameter) => parameter !== weights[0])
+      return { item: [item, ...others].join(';'), weight: Number(weights[0]!.slice(2)) }
     })
     .sort((a, b) => b.weight - a.weight || (a.item < b.item ? -1 : a.item > b.item ? 1 : 0))
 

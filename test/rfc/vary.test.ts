@@ -357,6 +357,12 @@ table(
       text: 'b;q=0.5, c;q=0.5, a;q=0.5',
       want: 'a;q=0.5,b;q=0.5,c;q=0.5',
     },
+    {
+      rfc: '9110 §12.4.2',
+      name: 'what has two weights, or nothing to weigh, as it is',
+      text: 'c, b;q=0.5;q=0.560, ;q=1',
+      want: ';q=1,b;q=0.5;q=0.560,c',
+    },
   ],
   ({ text }) => selectionOf(['Accept-Language', text], ['accept-language'])[1],
 )
