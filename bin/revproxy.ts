@@ -7,6 +7,8 @@ const { enableCompileCache } = module as { enableCompileCache?: () => unknown }
 enableCompileCache?.()
 
 const { main } = await import('../src/cli/program.ts')
-process.exitCode = await main(process.argv.slice(2))
+const code = await main(process.argv.slice(2))
+// What was printed may have been lost meanwhile.
+process.exitCode ||= code
 // A connection or timer that was left open must not keep a program alive that is over.
 setTimeout(() => process.exit(), 3000).unref()

@@ -7,6 +7,7 @@ import { adminOptions } from './admin-command.ts'
 import { withoutCommand } from './command-line.ts'
 import { exitCodes } from './exit-codes.ts'
 import { missingValue, othersFlag, unknownOption } from './messages.ts'
+import { toleratePipes } from './output.ts'
 import { type Given, splitEnv, UsageError } from './settings.ts'
 import { addTopCommand } from './top.ts'
 import { addTraceCommand } from './trace.ts'
@@ -149,6 +150,10 @@ export const main = async (
   // Started by ourselves, with a channel: one of --workers.
   if (env.REVPROXY_IS_WORKER !== undefined && process.send !== undefined)
     return (await import('./worker.ts')).serveAsWorker(env)
+  toleratePipes([process.stdout, process.stderr], (error) => {
+    process.exitCode = exitCodes.internal
+    process.stderr.write(`revproxy: what it says cannot be written: ${error.message}\n`)
+  })
   const program = new Command('revproxy')
   const { own, command } = withoutCommand(argv)
   let run: (() => Promise<number>) | undefined

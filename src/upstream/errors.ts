@@ -152,10 +152,12 @@ export const upstreamError = (
   if (isHttp2Only(first))
     return of(502, 'upstream-tls', `${target} does not speak HTTP/1.1 over TLS. Does it speak HTTP/2 only?`)
   if (/^(?:ERR_TLS|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {
+    // Newer versions of node add what to give to node, which nobody here starts.
+    const said = first.message.replace(/; if the root CA is installed locally.*$/, '')
     return of(
       502,
       'upstream-tls',
-      `TLS with ${target} failed: ${first.message}. -k accepts any certificate, --ca trusts yours.`,
+      `TLS with ${target} failed: ${said}. -k accepts any certificate, --ca trusts yours.`,
     )
   }
   if (isUnreadable(first)) {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { gate, get } from '../support/client.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -208,4 +211,26 @@ test('Redis that is away is said once, and requests are served all the same', as
   const { stderr } = await program.ended
   assert.equal(stderr.match(/does not answer/g)?.length, 1)
   assert.doesNotMatch(stderr, /hidden/)
+})
+
+/** Runs a line of the shell in which `revproxy` stands for the program. */
+const inShell = (line: string) => {
+  const program = fileURLToPath(new URL('../../bin/revproxy.js', import.meta.url))
+  const text = line.replace('revproxy', `'${process.execPath}' '${program}'`)
+  return spawnSync('/bin/sh', ['-c', text], { encoding: 'utf8', timeout: 30_000 })
+}
+
+for (const command of ['--help', 'completion zsh', ':3000 --print-config'])
+  test(`a reader that has seen enough of ${command} is no fault`, () => {
+    // What reads nothing has left before the program prints.
+    const { stdout, stderr } = inShell(`{ revproxy ${command}; echo "exit code $?" >&2; } | true`)
+    assert.deepEqual([stdout, stderr], ['', 'exit code 0\n'])
+  })
+
+test('what cannot be printed for another reason is told, and is no success', {
+  skip: !existsSync('/dev/full'),
+}, () => {
+  const { status, stderr } = inShell('revproxy --help > /dev/full')
+  assert.equal(status, 8)
+  assert.equal(stderr, 'revproxy: what it says cannot be written: ENOSPC: no space left on device, write\n')
 })
