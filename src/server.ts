@@ -12,7 +12,7 @@ import type { Exchanges } from './core/exchanges.ts'
 import type { Fields, Handler } from './core/types.ts'
 import { admission } from './edge/admission.ts'
 import { Conversation, type ConversationContext } from './edge/conversation.ts'
-import { serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
+import { isDeclinedByNode, mayUpgrade, serveWithoutUpgrade, wantsWebSocket } from './edge/decline.ts'
 import type { Http2Edge } from './edge/http2.ts'
 import { type Lanes, lanes, type PlainRequest } from './edge/lane.ts'
 import { listenAll } from './edge/listen.ts'
@@ -21,7 +21,7 @@ import { isPage, type LocalPage, pageAnswer } from './edge/page.ts'
 import type { PlainAnswer } from './edge/plain-answer.ts'
 import { isPreface, type ParserStop, takeOver } from './edge/prior-knowledge.ts'
 import { answerRaw, internalError } from './edge/refusals.ts'
-import { MAX_FIELD_LINES, type RequestTarget, requestTarget } from './edge/target.ts'
+import { type RequestTarget, requestTarget } from './edge/target.ts'
 import type { TlsCredentials } from './edge/tls.ts'
 import type { Trusted } from './http/forwarded.ts'
 
@@ -176,6 +176,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
   ): void => {
     // The connection ends with the answer that was a refusal.
     if ((message.socket as Known)[connection]!.refused) return
+    if (isDeclinedByNode(message)) res.shouldKeepAlive = false
     let target: RequestTarget
     try {
       target = requestTarget(message)
@@ -325,8 +326,10 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       // Refused by us, in an exchange.
       requireHostHeader: false,
       noDelay: true,
+      ...{ shouldUpgradeCallback: mayUpgrade },
     })
-    server.maxHeadersCount = MAX_FIELD_LINES + 1
+    // Refused by us as well: some versions of node drop what is over, others say that the head is too large.
+    server.maxHeadersCount = 0
     const [accept] = server.listeners('connection')
     server.removeAllListeners('connection')
     const short = lanes({

@@ -61,6 +61,9 @@ const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> 
   }
 }
 
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
 /** The head of a request as it was sent, without the wish to upgrade. */
 const withoutUpgrade = (req: IncomingMessage): Buffer => {
   const lines = [`${req.method} ${req.url} HTTP/${req.httpVersion}`]
@@ -91,9 +94,17 @@ export const startDemo = async ({ port = 0, host = '127.0.0.1' }: DemoOptions = 
 
   // An upload to /api/echo may take as long as it likes, so there is no bound on the whole request.
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0, headersTimeout: 60_000 },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requestTimeout: 0,
+      headersTimeout: 60_000,
+      // Node >= 26 lets go of a connection only behind the body of a request that asks for an upgrade.
+      ...{ shouldUpgradeCallback: (req: IncomingMessage) => !hasBody(req) },
+    },
     (req, res) => {
       const { socket } = req
+      // Then node loses what came right behind the body.
+      if (req.headers.upgrade !== undefined && hasBody(req)) res.shouldKeepAlive = false
       answering.set(socket, (answering.get(socket) ?? 0) + 1)
       res.on('close', () => {
         const left = answering.get(socket)! - 1

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { ProxyError } from '../core/errors.ts'
 
-/** Most field lines of a request; node drops what is over, so it lets in one more and we refuse. */
+/** Most field lines of a request. */
 export const MAX_FIELD_LINES = 1000
 
 /** Path and host, and the refusal where there is one. */

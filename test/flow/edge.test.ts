@@ -396,14 +396,15 @@ for (const protocol of ['h2c', 'TLS/1.2', 'websocket, h2c']) {
       res.end(`${req.url} ${body};`)
     })
     const proxy = await startProxy(t, { target: upstream.url })
-    const text = await raw(
-      proxy.port,
-      `POST /1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, X-Upgrade-Me\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABk\r\nX-Upgrade-Me: 1\r\nX-Kept: 1\r\nX-Kept: 2\r\nContent-Length: 3\r\n\r\nabc` +
-        'GET /2 HTTP/1.1\r\nHost: a\r\n\r\n' +
-        `GET /3 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`,
-      (sofar) => /\/2 ;/.test(sofar),
-    )
+    const first = `POST /1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, X-Upgrade-Me\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABk\r\nX-Upgrade-Me: 1\r\nX-Kept: 1\r\nX-Kept: 2\r\nContent-Length: 3\r\n\r\nabc`
+    const others = `GET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`
+    const text = await raw(proxy.port, first + others, (sofar) => /\/2 ;/.test(sofar))
     assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\/1 abc;/)
+    // Node >= 22.21 loses what came right behind the body of such a request: then its connection ends in time.
+    if (!text.includes('/2 ;')) {
+      assert.match(text, /^Connection: close\r$/m)
+      await raw(proxy.port, others, (sofar) => /\/2 ;/.test(sofar))
+    }
     const { headers } = upstream.requests[0]!
     assert.equal(headers.upgrade, undefined)
     assert.equal(headers['http2-settings'], undefined)

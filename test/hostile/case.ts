@@ -70,6 +70,8 @@ export const ambiguous = (
   name: string,
   bytes: string,
   status: number | readonly number[],
+  /** What is wrong is so far behind the head that this may be on its way by then. */
+  late = false,
 ): Case => ({
   theme,
   name,
@@ -91,10 +93,8 @@ export const ambiguous = (
       answers.every(({ status: got }) => got !== 0),
       'answered by garbage',
     )
-    return remark(
-      refused && upstream.heard.length === 0 && [status].flat().includes(answers[0]?.status ?? 0),
-      answers,
-    )
+    const kept = late ? upstream.heard.every(({ whole }) => !whole) : upstream.heard.length === 0
+    return remark(refused && kept && [status].flat().includes(answers[0]?.status ?? 0), answers)
   },
 })
 

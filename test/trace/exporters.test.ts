@@ -664,7 +664,7 @@ const exitAfterClose = async (
     const closedAt = performance.now()
     await exporters.close(500)
     process.on('exit', () => console.log(JSON.stringify({ exitMs: performance.now() - closedAt, problems })))`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+  const child = spawn(process.execPath, ['--disable-warning=DEP0205', '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''
