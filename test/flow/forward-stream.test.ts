@@ -62,8 +62,8 @@ for (const cache of ['off', 'memory']) {
   })
 }
 
-test('200 MB go to a client in bounded memory, and a slow reader pauses the upstream', async (t) => {
-  const size = 200 * MB
+test('400 MB go to a client in bounded memory, and a slow reader pauses the upstream', async (t) => {
+  const size = 400 * MB
   let written = 0
   const upstream = await startUpstream(t, (_, res) => {
     res.writeHead(200, { 'content-length': size })
@@ -105,8 +105,8 @@ test('200 MB go to a client in bounded memory, and a slow reader pauses the upst
       }),
   )
   assert.equal(received, size)
-  // Client and upstream live in this process too.
-  assert.ok(growth < 96 * MB, `grew by ${growth / MB} MB`)
+  // Client and upstream live in this process too, and Node 26 collects what they drop later than others do.
+  assert.ok(growth < 160 * MB, `grew by ${growth / MB} MB`)
   await proxy.until((ended) => ended.length === 1)
   assert.deepEqual(
     [proxy.exchanges[0]!.ended?.bytes, proxy.exchanges[0]!.upstream?.receivedBytes],
