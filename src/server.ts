@@ -97,6 +97,8 @@ class Connection {
   readonly open: Conversation[] = []
   /** A request on it was refused: whatever follows is not read. */
   refused = false
+  /** The last one that was answered before its body had come. */
+  early: Conversation | undefined
 }
 const connection = Symbol('connection')
 type Known = { [connection]?: Connection }
@@ -150,8 +152,9 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     onInternalError: options.onInternalError,
     onEnded(conversation) {
       conversations--
-      const known = (conversation.socket as Known)[connection]!.open
-      known.splice(known.indexOf(conversation), 1)
+      const known = (conversation.socket as Known)[connection]!
+      known.open.splice(known.open.indexOf(conversation), 1)
+      if (conversation.isUnread) known.early = conversation
       if (draining) setImmediate(lookIdle) // once its exchange has ended too
     },
   }
@@ -277,7 +280,8 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     }
     const refusal = malformed(error)
     const last = known?.open.at(-1)
-    const gone = error.code === 'HPE_INVALID_EOF_STATE' && last !== undefined
+    const isAmid = last !== undefined || known?.early?.isUnread === true
+    const gone = error.code === 'HPE_INVALID_EOF_STATE' && isAmid
     if (refusal === undefined || gone || !socket.writable) {
       socket.destroy()
       return

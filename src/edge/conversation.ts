@@ -198,6 +198,11 @@ export class Conversation implements Sending {
     res.destroy()
   }
 
+  /** The client has not sent all of its body yet. */
+  get isUnread(): boolean {
+    return this.#body !== undefined && !this.#body.complete
+  }
+
   #give(answer: ProxyResponse): void {
     const res = this.#res
     if (this.#ended || res.destroyed || res.headersSent) {
@@ -205,7 +210,7 @@ export class Conversation implements Sending {
       return
     }
     const { clock, draining } = this.#context
-    const unread = this.#body !== undefined && !this.#body.complete
+    const unread = this.isUnread
     // A client that was not told to continue may send the body or the next request: nobody could tell which.
     if (draining() || (unread && (this.#owesContinue || this.#error !== undefined)))
       res.shouldKeepAlive = false

@@ -388,6 +388,18 @@ test('a body that is closed before its end breaks the answer off', async (t) => 
   await assert.rejects(answer, { code: 'ECONNRESET' })
 })
 
+test('a client that hangs up in its upload after its early answer is told nothing, and nothing is told of it', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('early'))
+  const proxy = await startProxy(t, { target: upstream.url })
+  const client = talk(t, proxy.port)
+  client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc')
+  const text = await client.until(/early$/)
+  await proxy.until((ended) => ended.length === 1)
+  client.socket.end()
+  assert.equal(await client.closed(), text)
+  assert.deepEqual(proxy.notices, [])
+})
+
 for (const protocol of ['h2c', 'TLS/1.2', 'websocket, h2c']) {
   test(`a request that asks for ${protocol} is served as if it had not`, async (t) => {
     const upstream = await startUpstream(t, async (req, res) => {
