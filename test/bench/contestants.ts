@@ -172,12 +172,15 @@ export const caddy: Contestant | undefined =
         name: `Caddy ${programVersion(caddyFile, 'version')}`,
         async start({ upstream, core }) {
           const port = await freePort()
-          const file = join(mkdtempSync(join(temporary, 'caddy-')), 'Caddyfile')
+          const folder = mkdtempSync(join(temporary, 'caddy-'))
+          const file = join(folder, 'Caddyfile')
           writeFileSync(
             file,
-            `{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://127.0.0.1:${port} {\n\treverse_proxy ${new URL(upstream).host}\n}\n`,
+            `{\n\tadmin off\n\tauto_https off\n}\nhttp://127.0.0.1:${port} {\n\treverse_proxy ${new URL(upstream).host}\n}\n`,
           )
-          return startServer({ file: caddyFile, args: ['run', '--config', file], core, port })
+          // It writes down what it was told; `persist_config off` is not known to 2.6, which Debian has.
+          const args = [`XDG_CONFIG_HOME=${folder}`, caddyFile, 'run', '--config', file]
+          return startServer({ file: 'env', args, core, port })
         },
       }
 
