@@ -13,6 +13,7 @@ const columns = [
   ['Caddy', 'Caddy'],
   ['nginx', 'nginx'],
   ['Varnish', 'Varnish'],
+  ['Squid', 'Squid'],
   ['**revproxy**', 'revproxy'],
 ] as const
 

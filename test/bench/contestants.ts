@@ -26,9 +26,24 @@ export interface Place {
 /** One server that answers. */
 export interface Contestant {
   readonly name: string
-  /** Left out, with a word, where it does not start: it is here by chance. */
+  /** Left out, with a word, where it does not start or not do what is asked: it is here by chance. */
   readonly guest?: boolean
   start(place: Place): Promise<Server>
+}
+
+/** Rejects when `work` does, unless it is a guest's, whose part alone ends then: after a word, by `leave`. */
+export const orLeaveOut = async (
+  contestant: Contestant,
+  work: () => Promise<void>,
+  leave: (contestant: Contestant) => Promise<void> = async () => {},
+): Promise<void> => {
+  try {
+    await work()
+  } catch (error) {
+    if (contestant.guest !== true) throw error
+    console.log(`${contestant.name} is left out: ${(error as Error).message}\n`)
+    await leave(contestant)
+  }
 }
 
 const own = (name: string, args: readonly string[], core: number | undefined): ServerSpec => ({
@@ -56,13 +71,12 @@ export const echo: Contestant = {
   start: ({ core }) => startServer(own('ws-echo', [], core)),
 }
 
+const peerNames = ['httpxy', 'http-proxy-middleware', '@fastify/http-proxy'] as const
+const isInstalled = (name: string): boolean => existsSync(join(packageRoot, 'node_modules', name))
+
 /** Proxies for node that are there when somebody installed them: `npm install --no-save <name> …`. */
-export const peers: readonly Contestant[] = [
-  'httpxy',
-  'http-proxy-middleware',
-  '@fastify/http-proxy',
-].flatMap((name) => {
-  if (!existsSync(join(packageRoot, 'node_modules', name))) return []
+export const peers: readonly Contestant[] = peerNames.flatMap((name) => {
+  if (!isInstalled(name)) return []
   return [
     {
       name: `${name} ${packageVersion(name, packageRoot)}`,
@@ -217,6 +231,43 @@ sub vcl_recv { if (req.url ~ "^/pass/") { return (pass); } }
   })
 }
 
+const squidFile = findProgram('squid')
+
+/** Squid with one process and all that it keeps in memory. undefined where there is none. */
+export const squid: Contestant | undefined =
+  squidFile === undefined
+    ? undefined
+    : {
+        guest: true,
+        name: `Squid ${programVersion(squidFile, '-v')}`,
+        start: ({ upstream, core }) => startSquid(squidFile, upstream, core),
+      }
+
+const startSquid = async (file: string, upstream: string, core: number | undefined): Promise<Server> => {
+  const folder = mkdtempSync(join(temporary, 'squid-'))
+  const port = await freePort()
+  const { hostname, host, port: upstreamPort } = new URL(upstream)
+  // Started by root it goes on as another user, who may not write where we do: so nothing is written.
+  writeFileSync(
+    join(folder, 'squid.conf'),
+    `http_port 127.0.0.1:${port} accel defaultsite=${host}
+cache_peer ${hostname} parent ${upstreamPort} 0 no-query no-digest originserver
+http_access allow all
+cache_mem 64 MB
+maximum_object_size_in_memory 200 KB
+collapsed_forwarding on
+visible_hostname localhost
+access_log none
+cache_log /dev/null
+pid_filename none
+coredump_dir none
+pinger_enable off
+shutdown_lifetime 0 seconds
+`,
+  )
+  return startServer({ file, args: ['-N', '-d', '1', '-f', join(folder, 'squid.conf')], core, port })
+}
+
 const redisFile = findProgram('redis-server')
 
 /** A Redis that keeps nothing; undefined where there is none. */
@@ -246,8 +297,10 @@ export const startRedis = async (core: number | undefined): Promise<Server | und
 export const missing: readonly string[] = [
   ...(nginxFile === undefined ? ['nginx'] : []),
   ...(varnishFile === undefined ? ['varnishd'] : []),
+  ...(squidFile === undefined ? ['squid'] : []),
   ...(redisFile === undefined ? ['redis-server'] : []),
   ...(caddyFile === undefined ? ['Caddy'] : []),
+  ...peerNames.filter((name) => !isInstalled(name)),
   ...(findProgram('wrk') === undefined ? ['wrk'] : []),
   ...(findProgram('taskset') === undefined ? ['taskset'] : []),
 ]

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { type Server, sleep } from './children.ts'
-import { bare, type Contestant } from './contestants.ts'
+import { bare, type Contestant, orLeaveOut } from './contestants.ts'
 import { type How, type Load, load } from './load.ts'
 import { cpuMicros, processTree, residentMb } from './proc.ts'
 import { answered } from './storm.ts'
@@ -55,34 +55,53 @@ export const measure = async (scenario: Scenario, plan: Plan): Promise<Measured[
     core: plan.serverCore,
     loadCore: plan.loadCore,
   }
-  const playing: Array<{ name: string; server: Server; rounds: Round[] }> = []
+  const playing = new Set<Player>()
+  const leave = async (gone: Contestant): Promise<void> => {
+    for (const player of playing) {
+      if (player.contestant !== gone) continue
+      playing.delete(player)
+      await player.server.stop()
+    }
+  }
   try {
     for (const contestant of scenario.contestants) {
-      const { name } = contestant
-      let server: Server
-      try {
-        server = await contestant.start(place)
-      } catch (error) {
-        if (contestant.guest !== true) throw error
-        console.log(`${name} is left out: ${(error as Error).message}\n`)
-        continue
-      }
-      playing.push({ name, server, rounds: [] })
-      if (scenario.cached !== undefined) await check(server, name, scenario, upstream)
-      await warmUp(server, scenario, plan)
+      await orLeaveOut(
+        contestant,
+        async () => {
+          const player = { contestant, server: await contestant.start(place), rounds: [] }
+          playing.add(player)
+          if (scenario.cached !== undefined) await check(player.server, contestant.name, scenario, upstream)
+          await warmUp(player.server, scenario, plan)
+        },
+        leave,
+      )
     }
     for (let round = 0; round < plan.rounds; round++) {
-      for (const { name, server, rounds } of playing)
-        rounds.push(await oneRound(server, name, scenario, plan))
+      for (const { contestant, server, rounds } of playing) {
+        await orLeaveOut(
+          contestant,
+          async () => {
+            rounds.push(await oneRound(server, contestant.name, scenario, plan))
+          },
+          leave,
+        )
+      }
     }
-    return playing.map(({ name, server, rounds }) => ({
+    return [...playing].map(({ contestant: { name }, server, rounds }) => ({
       name,
       rounds,
       residentMb: residentMb(processTree(server.pid)),
     }))
   } finally {
-    await Promise.all([upstream, ...playing.map(({ server }) => server)].map((server) => server.stop()))
+    await Promise.all([upstream, ...[...playing].map(({ server }) => server)].map((server) => server.stop()))
   }
+}
+
+/** One who is here, and what came of it so far. */
+interface Player {
+  readonly contestant: Contestant
+  readonly server: Server
+  readonly rounds: Round[]
 }
 
 /** The clock of CPU time ticks every 10 ms. */
@@ -118,6 +137,7 @@ const oneRound = async (
   }
 }
 
+/** How long one answer may take, and being cached. */
 const CACHED_WITHIN_MS = 5000
 
 /** What is measured must be what is meant: the right bytes, out of the cache or from the upstream. */
@@ -151,7 +171,8 @@ const check = async (
 }
 
 const bytesOf = async (url: string): Promise<Buffer> => {
-  const [response] = await once(get(url, { agent: false }), 'response')
+  const signal = AbortSignal.timeout(CACHED_WITHIN_MS)
+  const [response] = await once(get(url, { agent: false, signal }), 'response')
   const chunks: Buffer[] = []
   for await (const chunk of response) chunks.push(chunk)
   if (response.statusCode !== 200) throw new Error(`${url} gives ${response.statusCode}`)

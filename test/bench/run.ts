@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { withBlock } from '../support/readme.ts'
 import { canPin, endAllWithUs } from './children.ts'
 import { comparedTable } from './compared.ts'
-import { missing, nginx, revproxy, startRedis, temporary, varnish } from './contestants.ts'
+import { missing, nginx, revproxy, squid, startRedis, temporary, varnish } from './contestants.ts'
 import { CONNECTIONS, generator } from './load.ts'
 import { allowedCores, machine } from './machine.ts'
 import { type Measured, measure, type Plan } from './measure.ts'
@@ -51,8 +51,10 @@ const budgetsOf = (results: ReadonlyMap<string, readonly Measured[]>): Budget[] 
   add('pass-through, 1 KB, not cacheable', us, 'Caddy', 1)
   add('hit, 1 KB', us, 'bare', 0.85)
   add('hit, 1 KB', us, 'Varnish', 1)
+  add('hit, 1 KB', us, 'Squid', 1)
   add('hit, 100 KB', us, 'nginx', 1)
   add('hit, 100 KB', us, 'Varnish', 1)
+  add('hit, 100 KB', us, 'Squid', 1)
   add('hit, 1 KB, log to a file', us, 'bare', 0.7)
   return budgets
 }
@@ -83,7 +85,7 @@ const main = async (): Promise<void> => {
   }
   await redis?.stop()
   if (isWanted('storm') && !quick) {
-    const players = [nginx(), varnish, revproxy(us, [])].filter((each) => each !== undefined)
+    const players = [nginx(), varnish, squid, revproxy(us, [])].filter((each) => each !== undefined)
     console.log(`### storm\n\n${await storm(players, plan)}\n`)
   }
   // Only where it is asked for by name: it measures nobody else.

@@ -10,6 +10,7 @@ import {
   nginx,
   peers,
   revproxy,
+  squid,
   temporary,
   undiciPipe,
   varnish,
@@ -77,7 +78,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
           path: paths.hit,
           cached: undefined,
           how: { script: script('zipf', zipf) },
-          contestants: present(...all(bare, nginx(), varnish), revproxy(us, [])),
+          contestants: present(...all(bare, nginx(), varnish, squid), revproxy(us, [])),
           warmUps: 4,
         },
         {
@@ -87,7 +88,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
           how: { script: script('post', post) },
           contestants: present(
             ...[...all(bare), undiciPipe, httpProxy],
-            ...[...all(nginx(), varnish), revproxy(us, [])],
+            ...[...all(nginx(), varnish, squid), revproxy(us, [])],
           ),
         },
       ]
@@ -99,7 +100,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
       cached: false,
       contestants: present(
         ...[...all(bare), undiciPipe, httpProxy, ...all(...peers)],
-        ...[...all(caddy, nginx(), varnish), revproxy(us, [])],
+        ...[...all(caddy, nginx(), varnish, squid), revproxy(us, [])],
       ),
     },
     {
@@ -107,7 +108,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
       path: paths.hit,
       cached: true,
       contestants: present(
-        ...[bare, ...all(nginx()), varnish, revproxy(us, [])],
+        ...[bare, ...all(nginx()), varnish, squid, revproxy(us, [])],
         ...all(revproxy(`${us}, --workers 2`, ['--workers', '2'])),
       ),
     },
@@ -115,7 +116,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
       name: 'hit, 100 KB',
       path: paths.large,
       cached: true,
-      contestants: present(...all(bare), nginx(), varnish, revproxy(us, [])),
+      contestants: present(...all(bare), nginx(), varnish, squid, revproxy(us, [])),
     },
     {
       name: 'hit, 1 KB, log to a file',

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { Agent, get } from 'node:http'
 import type { Server } from './children.ts'
-import { bare, type Contestant } from './contestants.ts'
+import { bare, type Contestant, orLeaveOut } from './contestants.ts'
 import type { Plan } from './measure.ts'
 import { many } from './servers/payload.ts'
 import { markdown, median } from './table.ts'
@@ -14,21 +14,25 @@ export const storm = async (contestants: readonly Contestant[], plan: Plan): Pro
   const upstream = await bare.start({ upstream: '', core: plan.loadCore })
   const rows: string[][] = []
   try {
-    for (const { name, start } of contestants) {
-      const server = await start({ upstream: `http://127.0.0.1:${upstream.port}`, core: plan.serverCore })
-      const [requests, times]: [number[], number[]] = [[], []]
-      try {
-        for (let round = 0; round < plan.rounds; round++) {
-          const before = await answered(upstream)
-          const startedAt = performance.now()
-          await askTogether(`http://127.0.0.1:${server.port}${many.storm}${name.length}.${round}`)
-          times.push(performance.now() - startedAt)
-          requests.push((await answered(upstream)) - before)
+    for (const contestant of contestants) {
+      await orLeaveOut(contestant, async () => {
+        const { name } = contestant
+        const place = { upstream: `http://127.0.0.1:${upstream.port}`, core: plan.serverCore }
+        const server = await contestant.start(place)
+        const [requests, times]: [number[], number[]] = [[], []]
+        try {
+          for (let round = 0; round < plan.rounds; round++) {
+            const before = await answered(upstream)
+            const startedAt = performance.now()
+            await askTogether(`http://127.0.0.1:${server.port}${many.storm}${name.length}.${round}`)
+            times.push(performance.now() - startedAt)
+            requests.push((await answered(upstream)) - before)
+          }
+        } finally {
+          await server.stop()
         }
-      } finally {
-        await server.stop()
-      }
-      rows.push([name, String(median(requests)), median(times).toFixed(0)])
+        rows.push([name, String(median(requests)), median(times).toFixed(0)])
+      })
     }
   } finally {
     await upstream.stop()
