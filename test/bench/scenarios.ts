@@ -66,7 +66,7 @@ const script = (name: string, text: string): string => {
 
 /**
  * All scenarios that can be played here; `redisPort` is where a Redis listens. In a quick run nobody plays but ourselves
- * and those whom a budget names.
+ * and those whom a budget names, but for Caddy: it has a minute.
  */
 export const scenarios = (redisPort: number | undefined, quick = false): Scenario[] => {
   const all = <T>(...contestants: readonly T[]): readonly T[] => (quick ? [] : contestants)
