@@ -9,7 +9,7 @@ import type { Tombstone } from './store/store.ts'
 const MAX_KEYS = 10_000
 const MAX_CHARACTERS = 4 * 1024 * 1024
 /** How long to wait after the store refused once more. */
-const AGAIN_MS = 1000
+const AGAIN_MS = 250
 
 export class Owed {
   readonly #pay: (key: string, tombstone: Tombstone) => Promise<unknown>
@@ -19,6 +19,8 @@ export class Owed {
   #allBefore = Number.NEGATIVE_INFINITY
   #paying = false
   #notBefore = 0
+  #again: NodeJS.Timeout | undefined
+  #closed = false
 
   /** `pay` tells the store; whatever came of it, `settle` says when it is done. */
   constructor(pay: (key: string, tombstone: Tombstone) => Promise<unknown>) {
@@ -63,12 +65,29 @@ export class Owed {
     void this.#payAll()
   }
 
+  /** Sees to it that the store is told, also when nobody asks here any more: others may serve what is owed. */
+  payLater(): void {
+    if (this.#closed) return
+    this.#again ??= setTimeout(() => {
+      this.#again = undefined
+      this.#notBefore = 0
+      this.pay()
+    }, AGAIN_MS).unref()
+  }
+
+  /** Nothing is told any more. */
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#again)
+  }
+
   async #payAll(): Promise<void> {
     try {
       for (const [key, tombstone] of [...this.#tombstones]) await this.#pay(key, tombstone)
     } catch {
       // Away again: the rest stays owed.
       this.#notBefore = performance.now() + AGAIN_MS
+      this.payLater()
     } finally {
       this.#paying = false
     }

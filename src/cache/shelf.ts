@@ -177,6 +177,7 @@ export class Shelf {
       )
       return had ? 'dropped' : 'nothing'
     } catch {
+      this.#owed.payLater()
       return 'owed'
     }
   }
@@ -196,6 +197,11 @@ export class Shelf {
     this.#owed.settle(key, tombstone.at)
     this.#forget(replaced?.variants)
     return had
+  }
+
+  /** What is owed to the store stays owed. */
+  close(): void {
+    this.#owed.close()
   }
 
   /** What is stored under keys that begin so, one line a URI. Rejects with a StoreError. */

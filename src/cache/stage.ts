@@ -137,6 +137,7 @@ export const cache = (options: CacheOptions): Cache => {
     invalidated: (key) => flights.invalidate(key),
     async close() {
       refreshes.close()
+      shelf.close()
       await store.close()
     },
   }

@@ -7,7 +7,7 @@ import { Index, type Put, type Store, StoreError, Tombstone } from '../../src/ca
 import type { Fields } from '../../src/core/types.ts'
 import { gate } from '../support/client.ts'
 import { startRedis } from '../support/redis.ts'
-import { openStore } from '../support/redis-store.ts'
+import { openStore, until } from '../support/redis-store.ts'
 import { entryOf } from './entries.ts'
 
 const MB = 1024 * 1024
@@ -473,6 +473,21 @@ test('a drop that the store was not told of holds in this process, and is told w
   }
   await shelf.save(KEY, answer(clock, 'new'))
   assert.equal(await bodyOf(shelf), 'new')
+})
+
+test('what is owed is told when the store is back, also where nobody asks here any more', async () => {
+  const clock = handClock()
+  const { store, inner, state } = troubled()
+  const shelf = new Shelf(store, clock, () => false)
+  await shelf.save(KEY, answer(clock, 'old'))
+  clock.advance(10)
+  state.mode = 'down'
+  await shelf.drop(KEY, 'purged')
+  const { calls } = state
+  await until('it is tried, and tried again', () => state.calls > calls + 1)
+  state.mode = 'well'
+  await until('the store was told', async () => (await inner.get(KEY)) instanceof Tombstone)
+  shelf.close()
 })
 
 test('a newer answer takes the place of what is owed', async () => {
