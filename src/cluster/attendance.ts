@@ -13,6 +13,7 @@ import type { Turn } from '../limit/turns.ts'
 import type { Notices } from '../proxy.ts'
 import type { LeaseBook, Outcome } from './leases.ts'
 import type { Link } from './link.ts'
+import { Presence } from './presence.ts'
 import { Reported } from './records.ts'
 
 /** What all workers share. */
@@ -92,6 +93,8 @@ export const attend = (link: Link, worker: number, hub: Hub): Attended => {
   link.on('dropped', ({ key }) => hub.outdated(String(key), true, worker))
   if (hub.memory !== undefined) serveStore(link, worker, hub, hub.memory)
   const leave = serveTurns(link, hub)
+  const presence = new Presence(link)
+  hub.leases.join(worker, () => presence.ask('here', {}))
   link.on('lease', async ({ key, leader }) => ({
     said: { ...(await hub.leases.take(String(key), worker, Number(leader))) },
   }))

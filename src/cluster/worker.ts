@@ -84,6 +84,7 @@ const begin = async (
     store?.forget(String(key))
     if (dropped === true) onDropped(String(key))
   })
+  link.on('here', () => undefined)
   link.on('report', () => report.flush())
   link.on('process', async () => {
     // Whoever asks for the numbers is to find all that they know of in them.
@@ -92,7 +93,7 @@ const begin = async (
   })
   store = options.cache.every(({ kind }) => kind === 'memory')
     ? nearStore(link, presence, told.nearBytes)
-    : await sharedStore(options, link, told.roomBytes)
+    : await sharedStore(options, presence, told.roomBytes)
   const together: Together = {
     store,
     leases: leasesOver(link, presence),
@@ -139,7 +140,7 @@ const begin = async (
 }
 
 /** Redis, where other workers hear at once of what is dropped: they may be fetching it. */
-const sharedStore = async (options: Options, link: Link, nearBytes: number) => {
+const sharedStore = async (options: Options, presence: Presence, nearBytes: number) => {
   const quiet = { redisAway() {}, redisBack() {}, trace() {}, internal() {} }
   const store = (await makeStore(options, quiet, nearBytes)) as RedisStore | undefined
   if (store === undefined) return undefined
@@ -149,7 +150,8 @@ const sharedStore = async (options: Options, link: Link, nearBytes: number) => {
       try {
         return await store.set(key, slot, keepMs, askedAt)
       } finally {
-        if (slot instanceof Tombstone) await link.call('dropped', { key })
+        // Where nobody answers, they hear of it from Redis.
+        if (slot instanceof Tombstone) await presence.ask('dropped', { key }).catch(() => {})
       }
     },
   }

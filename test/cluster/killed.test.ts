@@ -30,7 +30,8 @@ interface Victim {
   readonly ask: (url: string, ask?: Ask) => Promise<Got>
   /** As many of these as were wanted. */
   readonly asks: ReadonlyArray<Victim['ask']>
-  readonly kill: () => void
+  readonly pid: number
+  readonly kill: (signal?: NodeJS.Signals) => void
 }
 
 /** Both workers with clients of their own, and what kills them. To be called while both are the first ones. */
@@ -47,7 +48,8 @@ const victims = async (t: TestContext, program: Program, clientsOfEach = 1): Pro
   const victim = (place: 0 | 1): Victim => ({
     ask: clients[place]![0]!,
     asks: clients[place]!.slice(0, clientsOfEach),
-    kill: () => void process.kill(pids[place]!, 'SIGKILL'),
+    pid: pids[place]!,
+    kill: (signal = 'SIGKILL') => void process.kill(pids[place]!, signal),
   })
   return [victim(0), victim(1)]
 }
@@ -201,4 +203,30 @@ test('a run that ends while a worker starts ends at once, and by no fault', asyn
   assert.equal(code, 143)
   assert.doesNotMatch(stderr, /fault/)
   assert.equal(pids.some(runs), false)
+})
+
+test('a worker that was stopped while it fetched keeps nobody waiting at the other one', async (t) => {
+  const hold = gate()
+  t.after(() => hold.open())
+  const upstream = await startUpstream(t, async (req, res) => {
+    if (req.url === '/held') await hold.promise
+    res.writeHead(200, { 'cache-control': 'max-age=60' }).end('hello')
+  })
+  const program = await startWorkers(t, [upstream.url])
+  const [one, other] = await victims(t, program)
+  const first = one.ask(`${program.url}/held`)
+  await until('it came', () => upstream.requests.some(({ url }) => url === '/held'))
+  t.after(() => {
+    // It would outlive the program that is killed.
+    if (runs(one.pid)) one.kill('SIGCONT')
+  })
+  one.kill('SIGSTOP')
+  const second = other.ask(`${program.url}/held`)
+  await until('the other one asks for itself', () => {
+    return upstream.requests.filter(({ url }) => url === '/held').length === 2
+  })
+  hold.open()
+  assert.equal((await second).text, 'hello')
+  one.kill('SIGCONT')
+  assert.equal((await first).text, 'hello')
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LeaseBook } from '../../src/cluster/leases.ts'
+import { until } from './support.ts'
 
 test('a key is one worker’s at a time; the others are told what became of it', async () => {
   const book = new LeaseBook()
@@ -42,4 +43,23 @@ test('the leases of a worker that is gone are given back', async () => {
   assert.deepEqual(await waiting, { mine: false, leader: 11, outcome: 'failed' })
   assert.equal(book.tryTake('a', 2, 24), true)
   assert.equal(book.tryTake('b', 1, 12), false)
+})
+
+test('a worker that does not answer keeps nobody waiting; one that does, for as long as it takes', async () => {
+  const book = new LeaseBook()
+  let asked = 0
+  book.join(1, async () => void asked++)
+  book.join(2, () => Promise.reject(new Error('silent')))
+  await book.take('slow', 1, 11)
+  await book.take('stopped', 2, 22)
+  assert.equal(asked, 0, 'nobody waits')
+  const slow = book.take('slow', 3, 31)
+  assert.deepEqual(await book.take('stopped', 3, 32), { mine: false, leader: 22, outcome: 'failed' })
+  // What it says once it goes on is no longer about its own.
+  assert.equal(book.tryTake('stopped', 3, 33), true)
+  book.release('stopped', 2, 'stored')
+  assert.equal(book.tryTake('stopped', 1, 12), false)
+  await until('it was asked again', () => asked >= 2)
+  book.release('slow', 1, 'stored')
+  assert.deepEqual(await slow, { mine: false, leader: 11, outcome: 'stored' })
 })
