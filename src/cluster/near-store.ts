@@ -4,12 +4,16 @@
  *
  * - A copy is good until the process that has the store says otherwise, which it does before it confirms to another
  *   worker that something was stored, purged or invalidated: nobody who was told so sees anything older.
+ * - A worker that does not say in time that it heard is passed over. So a copy is used only while there is a proof that
+ *   is younger than that time: an answer of that process, behind all that it said before. Where this worker or that
+ *   process was stopped or busy for longer, it is asked again.
  * - What is on its way here when that is said is used once, and not kept.
  */
 import { LRUCache } from 'lru-cache'
 import { Entry } from '../cache/entry.ts'
 import { within } from '../cache/store/deadline.ts'
 import { decodeFrame, encodeFrame } from '../cache/store/frame.ts'
+import { Proof } from '../cache/store/proof.ts'
 import { Index, type Put, type Slot, type Standing, type Store, StoreError } from '../cache/store/store.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Link, Said } from './link.ts'
@@ -20,6 +24,8 @@ const TIMEOUT_MS = 5000
 /** How often it is told what was used of the copies. */
 const TELL_EVERY_MS = 1000
 const REMEMBERED = 1000
+/** How old the proof may be by which a copy is used, ms. */
+export const COPY_PROOF_MS = 900
 const FOREVER_MS = 1e15
 
 /** What is here of a key. */
@@ -73,6 +79,23 @@ export const nearStore = (link: Link, presence: Presence, maxBytes: number): Nea
       throw new StoreError('store-down', { cause: error })
     }
   }
+  const proof = new Proof(COPY_PROOF_MS)
+  /** Asks what proves, by its answer, that all was heard of. */
+  const askForProof = async (what: string, said: Said, withinMs?: number) => {
+    const question = proof.asked(performance.now())
+    try {
+      const answer = await ask(what, said, withinMs)
+      proof.answered(question)
+      return answer
+    } finally {
+      proof.failed(question)
+    }
+  }
+  const isProven = (): boolean => {
+    const now = performance.now()
+    if (proof.isDue(now)) askForProof('here', {}).catch(() => {})
+    return proof.holds(now)
+  }
   const tell = (): void => {
     telling = undefined
     const hits: Array<[string, number]> = []
@@ -94,13 +117,13 @@ export const nearStore = (link: Link, presence: Presence, maxBytes: number): Nea
     kind: 'memory',
     timeoutMs: TIMEOUT_MS,
     async get(key, withinMs) {
-      const copy = copies.get(key)
+      const copy = isProven() ? copies.get(key) : undefined
       if (copy !== undefined) {
         given(key, copy)
         return copy.slot
       }
       return bring(key, async (keep) => {
-        const { said, bytes } = await ask('get', { key }, withinMs)
+        const { said, bytes } = await askForProof('get', { key }, withinMs)
         const slot = bytes.length === 0 ? undefined : decodeFrame(bytes, key)
         if (slot === undefined && said.gone !== undefined) gone.set(key, said.gone as Reason)
         else gone.delete(key)

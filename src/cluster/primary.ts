@@ -24,6 +24,7 @@ import { announcing, attend, type Hub } from './attendance.ts'
 import { leadOf } from './clock.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { LeaseBook } from './leases.ts'
+import { COPY_PROOF_MS } from './near-store.ts'
 import type { WorkerProgram } from './worker-process.ts'
 
 /** What the workers are started with, and what to do when there are none any more. */
@@ -40,8 +41,11 @@ export interface ClusterDeps extends ProxyDeps {
 
 /** Of the room for the memory cache, the store's share; the workers' copies have the rest. */
 const STORE_SHARE = 1 / 2
-/** A worker that does not say within that time that it knows is passed over: it is stuck, or on its way out. */
-const KNOWN_WITHIN_MS = 1000
+/**
+ * A worker that does not say within that time that it knows is passed over: it is stuck, or on its way out. By then its
+ * copies are of no use to it.
+ */
+const KNOWN_WITHIN_MS = COPY_PROOF_MS + 100
 /** A port that was free a moment ago may be taken by somebody else. */
 const PORT_ATTEMPTS = 5
 

@@ -1,7 +1,8 @@
 /** Copies near at hand: how long they may be used, and which of what comes is kept. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Brought, Near, PROOF_MS, Proof } from '../../src/cache/store/near.ts'
+import { type Brought, Near } from '../../src/cache/store/near.ts'
+import { PROOF_MS, Proof } from '../../src/cache/store/proof.ts'
 import { type Slot, Tombstone } from '../../src/cache/store/store.ts'
 import { entryOf } from './entries.ts'
 

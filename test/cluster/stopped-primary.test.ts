@@ -63,7 +63,7 @@ test('while the primary is stopped requests are served; those that nobody tells 
   )
 })
 
-test('while the primary is stopped what is stored is served, and what is not comes from the upstream', async (t) => {
+test('while the primary is stopped all comes from the upstream, and nobody waits anew each time', async (t) => {
   const upstream = await startUpstream(t, (req, res) => {
     res.writeHead(200, { 'cache-control': 'max-age=60' }).end(`${req.method} ${req.url}`)
   })
@@ -73,7 +73,6 @@ test('while the primary is stopped what is stored is served, and what is not com
   // It is known nearby that nothing is stored: only its lease has to be asked for.
   await a(`${program.url}/leased`, { headers: { 'cache-control': 'only-if-cached' } })
   program.kill('SIGSTOP')
-  assert.match(cacheStatus(await a(`${program.url}/stored`)), /; hit/)
   const late = Symbol('late')
   const leased = await Promise.race([a(`${program.url}/leased`), sleep(30_000, late, { ref: false })])
   assert.ok(leased !== late)
@@ -81,13 +80,38 @@ test('while the primary is stopped what is stored is served, and what is not com
   const first = await a(`${program.url}/new`)
   assert.equal(first.text, 'GET /new')
   assert.match(cacheStatus(first), /fwd=bypass; .*store-down/)
-  // Nobody waits anew each time.
   for (let i = 0; i < 20; i++) assert.equal((await a(`${program.url}/new${i}`)).text, `GET /new${i}`)
+  // Somebody else may have dropped it meanwhile.
+  assert.match(cacheStatus(await a(`${program.url}/stored`)), /fwd=bypass; .*store-down/)
   // What it drops meanwhile is gone for itself at once, and later for all.
   await a(`${program.url}/stored`, { method: 'PUT' })
   assert.doesNotMatch(cacheStatus(await a(`${program.url}/stored`)), /; hit/)
   program.kill('SIGCONT')
   await until('it stores again', async () => /; hit/.test(cacheStatus(await a(`${program.url}/new`))))
+})
+
+test('what a worker drops while the primary is stopped is served by no other, and by none once it goes on', async (t) => {
+  let version = 1
+  const upstream = await startUpstream(t, (req, res) => {
+    if (req.method === 'PUT') version++
+    res.writeHead(200, { 'cache-control': 'max-age=60' }).end(`v${version}`)
+  })
+  const program = await startWorkers(t, [upstream.url])
+  const [a, b] = twoClients(t) as [typeof get, typeof get]
+  const url = `${program.url}/thing`
+  await until('both have it', async () => {
+    return [await a(url), await b(url)].every((got) => /; hit/.test(cacheStatus(got)))
+  })
+  program.kill('SIGSTOP')
+  assert.equal((await b(url, { method: 'PUT' })).text, 'v2')
+  assert.equal((await a(url)).text, 'v2')
+  program.kill('SIGCONT')
+  // Nobody asks the one that dropped it any more: it says so by itself.
+  await until('the other one knows', async () => {
+    const got = await a(url)
+    return /; hit/.test(cacheStatus(got)) && got.text === 'v2'
+  })
+  assert.equal((await b(url)).text, 'v2')
 })
 
 test('while the primary is stopped a rate is kept to: what it has to count waits, and comes once it goes on', async (t) => {

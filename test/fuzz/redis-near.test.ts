@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PROOF_MS } from '../../src/cache/store/near.ts'
+import { PROOF_MS } from '../../src/cache/store/proof.ts'
 import { StoreError, Tombstone } from '../../src/cache/store/store.ts'
 import { entryOf } from '../cache/entries.ts'
 import { startRedis } from '../support/redis.ts'

@@ -10,60 +10,6 @@
 import { copies } from './memory.ts'
 import type { Slot } from './store.ts'
 
-/** How old a proof may be, ms. */
-export const PROOF_MS = 100
-/** From that age on a proof is renewed, ms: what is left is for the way there and back. */
-const RENEW_MS = 30
-
-/** Something that was asked, when, by a clock that only goes forward. */
-export interface Question {
-  readonly at: number
-}
-
-/** How lately all changes are known of, by what was asked over one connection and answered in order. */
-export class Proof {
-  #at = Number.NEGATIVE_INFINITY
-  /** In the order in which they were asked. */
-  readonly #open = new Set<Question>()
-
-  /** Whether all changes that were made more than PROOF_MS ago are known of. */
-  holds(now: number): boolean {
-    return now - this.#at < PROOF_MS
-  }
-
-  /** Whether it is time to ask only for the sake of the answer. */
-  isDue(now: number): boolean {
-    return now - this.#at >= RENEW_MS && this.#open.size === 0
-  }
-
-  /** Whether a question has been open for too long to ask more. */
-  isSilent(now: number): boolean {
-    for (const { at } of this.#open) return now - at >= PROOF_MS
-    return false
-  }
-
-  asked(now: number): Question {
-    const question = { at: now }
-    this.#open.add(question)
-    return question
-  }
-
-  answered(question: Question): void {
-    // One from before the connection broke says nothing of the one that took its place.
-    if (this.#open.delete(question)) this.#at = Math.max(this.#at, question.at)
-  }
-
-  failed(question: Question): void {
-    this.#open.delete(question)
-  }
-
-  /** The connection broke: nothing is known of what changed meanwhile. */
-  broken(): void {
-    this.#at = Number.NEGATIVE_INFINITY
-    this.#open.clear()
-  }
-}
-
 /** What a read brought. */
 export interface Brought {
   readonly slot: Slot | undefined

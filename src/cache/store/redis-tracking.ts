@@ -5,7 +5,7 @@
  * It is a second connection, so that a Redis that knows nothing of this, or forbids it, is used as before.
  */
 import { ErrorReply } from '@redis/client'
-import { Proof, type Question } from './near.ts'
+import { Proof, type Question } from './proof.ts'
 import { destroy, stopPinging, trackingBytesOf, trackingClient } from './redis-clients.ts'
 
 /** How long until it is tried again where Redis refused it. */
