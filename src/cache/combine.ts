@@ -1,7 +1,8 @@
 /**
  * Parts of one representation, put together (RFC 9111 §3.4, RFC 9110 §15.3.7.3). Pure.
  *
- * - Only parts with the same strong entity tag and the same known total are of one representation.
+ * - Only parts with the same strong entity tag and the same known total are of one representation. A date is no tag: where
+ *   there is a weak one, a date may not be asked by (RFC 9110 §13.1.5).
  * - Only parts that touch or overlap are combined: what is stored is one run of bytes.
  * - Bytes that both have must be the same; where they are not, somebody is wrong and nothing is combined.
  */
@@ -17,7 +18,8 @@ import { freshened, unconditionalFields } from './validation.ts'
 /** What to ask the upstream for, so that its answer completes a stored part. */
 export interface Missing {
   readonly range: string
-  readonly ifRange: string
+  /** The strong entity tag of what is stored. Undefined where it has no validator: then a part that comes is of no use. */
+  readonly ifRange: string | undefined
 }
 
 /** A response that is, or is a part of, a whole of known length: where it lies in it. */
@@ -33,11 +35,13 @@ const lies = (entry: Entry): (Part & { readonly total: number }) | undefined => 
 /**
  * What a stored part lacks for this request, when one range asked for makes it good: the rest of the whole, or of the
  * range that is wanted. Undefined when nothing is missing, when more than one piece is, or when no strong entity tag
- * vouches that the pieces belong together.
+ * vouches that the pieces belong together; but the rest of a beginning without any validator may be asked for.
  */
 export const missingRange = (stored: Entry, marks: RequestMarks): Missing | undefined => {
   const has = lies(stored)
-  if (has === undefined || stored.parts.part === undefined || !isStrongTag(stored.etag)) return undefined
+  if (has === undefined || stored.parts.part === undefined) return undefined
+  if (!stored.hasValidator) return unvouchedRest(has, marks)
+  if (!isStrongTag(stored.etag)) return undefined
   const wanted = wantedPart(marks, stored)
   if (wanted === 'unsatisfiable') return undefined
   // A Range that we do not read is the upstream's to answer; one that If-Range overrules is none.
@@ -55,14 +59,24 @@ export const missingRange = (stored: Entry, marks: RequestMarks): Missing | unde
   return { range: `bytes=${has.last + 1}-${end}`, ifRange: stored.etag }
 }
 
+/**
+ * The rest of a beginning that has no validator, for a plain request for the whole. RFC 9111 §3.4 lets a cache ask for
+ * it. An upstream without ranges answers with the whole, which is as good; what one with ranges sends is not combined,
+ * since nothing vouches for it, and the whole is asked for after all.
+ */
+const unvouchedRest = (has: Part & { readonly total: number }, marks: RequestMarks): Missing | undefined => {
+  if (has.first !== 0 || has.last === has.total - 1) return undefined
+  const wantsWhole = marks.range === undefined
+  const plain = marks.ifNoneMatch === undefined && marks.ifModifiedSince === undefined
+  return wantsWhole && plain ? { range: `bytes=${has.last + 1}-`, ifRange: undefined } : undefined
+}
+
 /** The request's fields that ask for what is missing, in place of the client's conditionals and ranges. */
-export const completingFields = (headers: Fields, missing: Missing): Fields => [
-  ...unconditionalFields(headers),
-  'Range',
-  missing.range,
-  'If-Range',
-  missing.ifRange,
-]
+export const completingFields = (headers: Fields, missing: Missing): Fields => {
+  const fields = [...unconditionalFields(headers), 'Range', missing.range]
+  if (missing.ifRange !== undefined) fields.push('If-Range', missing.ifRange)
+  return fields
+}
 
 /**
  * A stored response with the bytes and the fields (RFC 9111 §3.2) of a further 206: a 200 without Content-Range when

@@ -173,12 +173,14 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
    */
   const onFurtherPart = async (
     asked: Asked,
-    stored: Entry,
+    { entry: stored, missing }: NonNullable<Miss['part']>,
     response: ProxyResponse,
     times: { requestedAt: number; receivedAt: number },
   ): Promise<Landing | 'again' | undefined> => {
     if (response.status !== 206)
       return response.status === 416 || response.status === 304 ? 'again' : undefined
+    // Without the same strong validator on both it must not be combined (RFC 9111 §3.4), so it is not even read.
+    if (missing.ifRange === undefined) return 'again'
     const bytes = await readUpTo(options.maxEntryBytes, response)
     const whole =
       bytes === undefined ? undefined : combined(stored, withBody(entryOf(asked, response, times), bytes))
@@ -217,9 +219,11 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const times = { requestedAt, receivedAt: clock.now() }
     facts.forwardStatus = response.status
     if (why.part !== undefined) {
-      const landing = await onFurtherPart(asked, why.part.entry, response, times)
+      const landing = await onFurtherPart(asked, why.part, response, times)
       if (landing === 'again') {
         dispose(response)
+        // The upstream has seen two requests, which whoever reads its log should find in ours.
+        facts.detail = `${why.part.missing.range}, then as the client asked`
         const own: ProxyRequest = { ...req, headers: why.part.headers }
         return fetch(next, { ...asked, req: own }, { ...why, part: undefined }, onStored)
       }

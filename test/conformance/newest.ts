@@ -85,5 +85,4 @@ export const refused: readonly string[] = [
   'partial-store-partial-reuse-partial-byterange',
   'partial-store-partial-reuse-partial-absent',
   'partial-store-partial-reuse-partial-suffix',
-  'partial-store-partial-complete',
 ]

@@ -39,6 +39,4 @@ export const notPassed: Readonly<Record<string, string>> = {
   'partial-store-partial-reuse-partial-byterange': malformedPart,
   'partial-store-partial-reuse-partial-absent': malformedPart,
   'partial-store-partial-reuse-partial-suffix': malformedPart,
-  'partial-store-partial-complete':
-    'It wants the rest of a stored part to be asked for although the part has no strong validator (and is another part than was asked for): RFC 9111 §3.4 forbids to combine such parts, so that the upstream would be asked twice for nothing. We ask for the whole.',
 }

@@ -74,3 +74,36 @@ test('an upstream that answers If-Range with a part of something else is asked f
   assert.equal((await get(proxy.url)).text, 'bbbbbbbbbb')
   assert.equal(upstream.requests.length, 3)
 })
+
+for (const ranges of ['without ranges', 'with ranges']) {
+  test(`a beginning without validator is never mixed with what comes of an upstream ${ranges}`, async (t) => {
+    let version = 'a'
+    const upstream = await startUpstream(t, (req, res) => {
+      const head = { 'cache-control': 'max-age=60' }
+      const first = Number(/^bytes=(\d+)-/.exec(req.headers.range ?? '')?.[1] ?? Number.NaN)
+      if (Number.isNaN(first) || (first > 0 && ranges === 'without ranges'))
+        return void res.writeHead(200, head).end(version.repeat(10))
+      const last = first === 0 ? 4 : 9
+      res
+        .writeHead(206, { ...head, 'content-range': `bytes ${first}-${last}/10` })
+        .end(version.repeat(last + 1 - first))
+    })
+    const proxy = await startProxy(t, { target: upstream.url })
+    assert.equal((await get(proxy.url, { headers: { range: 'bytes=0-4' } })).text, 'aaaaa')
+    version = 'b'
+    const [one, other] = await Promise.all([get(proxy.url), get(proxy.url)])
+    assert.deepEqual([one.status, one.text, other.text], [200, 'bbbbbbbbbb', 'bbbbbbbbbb'])
+    const hit = await get(proxy.url)
+    assert.equal(hit.text, 'bbbbbbbbbb')
+    assert.match(String(hit.headers['cache-status']), /revproxy; hit/)
+    const question = ['bytes=5-', undefined]
+    const whole = [undefined, undefined]
+    assert.deepEqual(
+      upstream.requests.slice(1).map(({ headers }) => [headers.range, headers['if-range']]),
+      ranges === 'with ranges' ? [question, whole] : [question],
+    )
+    const said = String(one.headers['cache-status']) + String(other.headers['cache-status'])
+    assert.match(said, /fwd=partial; fwd-status=200; stored/)
+    assert.equal(/bytes=5-, then as the client asked/.test(said), ranges === 'with ranges')
+  })
+}

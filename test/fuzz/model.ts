@@ -541,6 +541,8 @@ export class ModelCache {
   #complete(stored: Stored, request: Request): Verdict {
     const whole: Verdict = { kind: 'ask', how: 'whole', lines: request.lines }
     const etag = only(stored.lines, 'etag')
+    if (etag === undefined && only(stored.lines, 'last-modified') === undefined)
+      return this.#completeUnvouched(stored, request)
     if (etag === undefined || !/^"[^"]*"$/.test(etag)) return whole
     const wanted = wantedOf(stored, request)
     if (wanted === 'unsatisfiable') return whole
@@ -562,6 +564,18 @@ export class ModelCache {
       how: 'complete',
       lines: [...lines, ['Range', `bytes=${from}-${end}`], ['If-Range', etag]],
     }
+  }
+
+  /** RFC 9111 §3.4: a beginning without any validator is asked to be completed where the whole is all that is wanted. */
+  #completeUnvouched(stored: Stored, request: Request): Verdict {
+    const [begins, ends] = extent(stored)
+    const plain = ['range', 'if-none-match', 'if-modified-since'].every(
+      (name) => valuesOf(request.lines, name).length === 0,
+    )
+    if (begins !== 0 || !plain) return { kind: 'ask', how: 'whole', lines: request.lines }
+    this.#about = stored
+    const lines = without(request.lines, 'if-range')
+    return { kind: 'ask', how: 'complete', lines: [...lines, ['Range', `bytes=${ends + 1}-`]] }
   }
 
   /** What the client gets for an upstream that failed; undefined when nothing may stand in (RFC 9111 §4.2.4). */

@@ -117,6 +117,13 @@ const rows: readonly CombineRow[] = [
   },
   {
     rfc: '9111 §3.4',
+    name: 'no tag in either',
+    stored: partOf('0-4/10', []),
+    response: partOf('5-9/10', []),
+    want: 'not',
+  },
+  {
+    rfc: '9111 §3.4',
     name: 'the same date only',
     stored: partOf('0-4/10', ['Last-Modified: {-99}']),
     response: partOf('5-9/10', ['Last-Modified: {-99}']),
@@ -420,6 +427,52 @@ const missing: readonly MissingRow[] = [
     want: 'not in one piece',
   },
   {
+    rfc: '9110 §13.1.5',
+    name: 'nor may a date where there is a weak tag',
+    stored: partOf('0-4/10', ['ETag: W/"a"', 'Last-Modified: {-9999}']),
+    want: 'not in one piece',
+  },
+  {
+    rfc: '9111 §3.4',
+    name: 'the whole of which a beginning without validator is there',
+    stored: partOf('0-4/10', []),
+    want: 'bytes=5-',
+  },
+  {
+    rfc: '9110 §13.1.5',
+    name: 'an If-Range without Range is nothing',
+    stored: partOf('0-4/10', []),
+    request: ['If-Range: "a"'],
+    want: 'bytes=5-',
+  },
+  {
+    rfc: '9111 §3.4',
+    name: 'the whole of which an end without validator is there',
+    stored: partOf('5-9/10', []),
+    want: 'not in one piece',
+  },
+  {
+    rfc: '9111 §3.4',
+    name: 'a range beyond a beginning without validator',
+    stored: partOf('0-4/10', []),
+    request: ['Range: bytes=3-7'],
+    want: 'not in one piece',
+  },
+  {
+    rfc: '9110 §13.1',
+    name: 'conditions beside a beginning without validator are the upstream’s to judge: tags',
+    stored: partOf('0-4/10', []),
+    request: ['If-None-Match: "a"'],
+    want: 'not in one piece',
+  },
+  {
+    rfc: '9110 §13.1',
+    name: 'conditions beside a beginning without validator are the upstream’s to judge: a date',
+    stored: partOf('0-4/10', []),
+    request: ['If-Modified-Since: {-99}'],
+    want: 'not in one piece',
+  },
+  {
     rfc: '9111 §3.4',
     name: 'a part of something of unknown length',
     stored: partOf('0-4/*'),
@@ -435,7 +488,8 @@ const missing: readonly MissingRow[] = [
 
 table('what is missing', missing, ({ stored: entry, request }) => {
   const piece = missingRange(entry, marksOf(request))
-  return piece === undefined ? 'not in one piece' : `${piece.range} if ${piece.ifRange}`
+  if (piece === undefined) return 'not in one piece'
+  return piece.ifRange === undefined ? piece.range : `${piece.range} if ${piece.ifRange}`
 })
 
 table(
@@ -444,14 +498,21 @@ table(
     {
       rfc: '9110 §13.1.5',
       name: "has its Range and If-Range in place of the client's conditionals",
+      ifRange: '"a"',
       want: ['A: 1', 'If-Range: "a"', 'Range: bytes=5-'],
     },
+    {
+      rfc: '9110 §13.1.5',
+      name: 'names no validator where there is none',
+      ifRange: undefined,
+      want: ['A: 1', 'Range: bytes=5-'],
+    },
   ],
-  () =>
+  ({ ifRange }) =>
     linesOf(
       completingFields(fieldsOf(['A: 1', 'Range: bytes=0-9', 'If-None-Match: "z"', 'If-Range: "a"']), {
         range: 'bytes=5-',
-        ifRange: '"a"',
+        ifRange,
       }),
     ),
 )
