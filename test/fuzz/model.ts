@@ -5,13 +5,12 @@
  * Where the RFCs leave a choice, or this cache departs, the choice is:
  *  1. RFC 9111 §4.2.3: an apparent age of less than a second is the rounding of Date, and none.
  *  2. RFC 9111 §4.2.2: a tenth of the time since Last-Modified, a day at most.
- *  3. RFC 9111 §4.3.2: If-Modified-Since is answered by Last-Modified only, never by Date.
- *  4. RFC 9111 §5.2.1.1: max-age=0 of a request asks for validation, also of what came this very moment.
- *  5. RFC 5861 §4: without stale-if-error a stale response stands in only for an upstream that cannot be reached;
+ *  3. RFC 9111 §5.2.1.1: max-age=0 of a request asks for validation, also of what came this very moment.
+ *  4. RFC 5861 §4: without stale-if-error a stale response stands in only for an upstream that cannot be reached;
  *     with it, only within it; that of the response goes before that of the request.
- *  6. RFC 9110 §14.2: several ranges are answered by the whole.
- *  7. Several stored responses that match: the newest by Date, then by receipt (RFC 9111 §4.1).
- *  8. What cannot be parsed restricts: a lifetime is 0, a restriction holds, a permission does not.
+ *  5. RFC 9110 §14.2: several ranges are answered by the whole.
+ *  6. Several stored responses that match: the newest by Date, then by receipt (RFC 9111 §4.1).
+ *  7. What cannot be parsed restricts: a lifetime is 0, a restriction holds, a permission does not.
  */
 
 /** Name and value. */
