@@ -359,6 +359,8 @@ const withBody = (entry: Entry, body: Buffer): Entry => new Entry({ ...entry.par
 const storableRequest = ({ req, marks, directives }: Asked): StorableRequest => ({
   method: req.method,
   authorization: marks.authorization,
+  // Of what was forwarded: a question of ours has the client's Range left out, or one of its own.
+  range: hasField(req.headers, 'range'),
   directives,
 })
 

@@ -51,7 +51,8 @@ export const storageRemedies: Record<StorageReason, string> = {
   'too-large': 'A larger --cache-max-entry.',
   streaming: 'An endless stream cannot be stored.',
   method: 'Answers to this method are not stored; GET it once.',
-  range: 'A part of unknown place cannot stand for anything. Request the whole.',
+  range:
+    'Request the whole: only a part that says where it belongs is stored, and no error in answer to a Range.',
   'not-modified':
     'The client has it already and the cache has not. A request without If-None-Match and If-Modified-Since fills the cache.',
   invalidated: 'The URI was invalidated while the answer was on its way. The next answer is stored.',

@@ -12,6 +12,8 @@ import { currentAge, heuristicStatuses, lifetime } from './freshness.ts'
 export interface StorableRequest {
   readonly method: string
   readonly authorization: boolean
+  /** Whether the upstream was asked for a part. */
+  readonly range: boolean
   readonly directives: Directives
 }
 
@@ -69,6 +71,8 @@ export const refusal = (
   if (variesPerClient(fields)) return 'vary-star' // RFC 9111 §4.1
   if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
   if (status === 206 && !soundPart(fields)) return 'range'
+  // 416 above all (RFC 9110 §15.5.17): it may be wrong for those who ask without that Range, which is not in the key.
+  if (req.range && status >= 400) return 'range'
   return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
 }
 

@@ -58,7 +58,7 @@ export const storageReasons = {
   'too-large': 'larger than --cache-max-entry',
   streaming: 'an endless stream, such as server-sent events',
   method: 'the answer to this method is not stored (RFC 9111 §3)',
-  range: 'a part that cannot stand for anything (RFC 9111 §3.3)',
+  range: 'a part of unknown place, or an error that may come of the Range alone (RFC 9111 §3.3)',
   'not-modified': 'a 304 to a conditional of the client, with nothing stored to update (RFC 9111 §4.3.3)',
   invalidated: 'the URI was invalidated while the answer was on its way (RFC 9111 §4.4)',
   'rule-bypass': 'a local rule keeps this request out of the cache',

@@ -107,3 +107,17 @@ for (const ranges of ['without ranges', 'with ranges']) {
     assert.equal(/bytes=5-, then as the client asked/.test(said), ranges === 'with ranges')
   })
 }
+
+test('what a Range makes the upstream refuse is for nobody else', async (t) => {
+  const upstream = await startUpstream(t, (req, res) => {
+    const status = req.headers.range === undefined ? 200 : req.url === '/416' ? 416 : 400
+    res.writeHead(status, { 'cache-control': 'max-age=60' }).end(String(status))
+  })
+  const proxy = await startProxy(t, { target: upstream.url })
+  for (const path of ['/416', '/400']) {
+    const refused = await get(proxy.url + path, { headers: { range: 'bytes=99-' } })
+    assert.equal(`/${refused.status}`, path)
+    assert.match(String(refused.headers['cache-status']), /detail="uri-miss; not stored: range"/)
+    assert.equal((await get(proxy.url + path)).status, 200)
+  }
+})

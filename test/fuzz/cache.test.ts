@@ -102,7 +102,8 @@ class RealCache {
     const times = { requestedAt: askedAt, receivedAt: cameAt }
     const next = freshened(entry, raw(given.lines), times, (fields) => selectionFor(fields, request))
     this.#drop(entry)
-    this.#keep({ ...request, method: 'GET' }, next)
+    const question = lines(validatingFields(raw(request.lines), entry))
+    this.#keep({ method: 'GET', lines: question }, next)
     return next
   }
 
@@ -122,11 +123,11 @@ class RealCache {
   }
 
   #keep(request: Request, entry: Entry): boolean {
-    const { authorization } = requestMarks(raw(request.lines))
+    const { authorization, range } = requestMarks(raw(request.lines))
     const { directives } = this.#wishes(request)
     const rules = { shared: true, force: false, forcePrivate: false, storeCookies: true, maxEntryBytes: 1e6 }
-    if (refusal({ method: request.method, authorization, directives }, entry, rules) !== undefined)
-      return false
+    const asked = { method: request.method, authorization, range: range !== undefined, directives }
+    if (refusal(asked, entry, rules) !== undefined) return false
     const { part, selection } = entry.parts
     if (part !== undefined && part.last - part.first + 1 !== entry.body.length) return false
     const key = JSON.stringify(selection)
@@ -475,8 +476,9 @@ test(`${STEPS} random steps decide, store, merge and answer as the model does`, 
         count(answer === undefined ? 'not combined' : `combined ${answer.status}`)
         continue
       }
-      const stored = model.onResponse(request, given, askedAt, now)
-      agree('stored', real.onResponse(request, given, askedAt, now), stored)
+      const forwarded: Request = { method: request.method, lines: verdict.lines }
+      const stored = model.onResponse(forwarded, given, askedAt, now)
+      agree('stored', real.onResponse(forwarded, given, askedAt, now), stored)
       count(stored ? 'stored' : 'not stored')
     }
   }

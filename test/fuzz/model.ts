@@ -287,6 +287,8 @@ const mayStore = (request: Request, stored: Stored): boolean => {
   // Not for storing at all: what no request can match (§4.1), and what is no part that can be placed (§3.3).
   if (varyOf(lines).includes('*')) return false
   if (status === 206 && !stored.partial) return false
+  // RFC 9110 §15.5.17: an error that may be of the range alone, which others do not ask for.
+  if (status >= 400 && valuesOf(request.lines, 'range').length > 0) return false
   const lifetime = lifetimeOf(stored)
   if (lifetime === undefined) {
     const cacheable = byDefault.includes(status) || directives.permits('public')
@@ -623,7 +625,7 @@ export class ModelCache {
     stored.askedAt = askedAt
     stored.cameAt = cameAt
     if (names.includes('vary')) stored.chosenBy = chosenBy(request, lines)
-    const still = mayStore({ ...request, method: 'GET' }, stored)
+    const still = mayStore({ method: 'GET', lines: without(request.lines, 'range') }, stored)
     this.#stored = this.#stored.filter((each) => each !== stored)
     if (still) this.#put(stored)
   }

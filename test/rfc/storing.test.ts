@@ -362,6 +362,27 @@ const rows: readonly StoringRow[] = [
   },
   {
     rfc: '9111 §3.3',
+    name: 'the whole in answer to a Range',
+    request: ['Range: bytes=0-4'],
+    response: [fresh],
+    want: 'stored',
+  },
+  {
+    rfc: '9110 §15.5.17',
+    name: 'a Range that cannot be satisfied says nothing to those who ask without',
+    request: ['Range: bytes=99-'],
+    response: [416, fresh, 'Content-Range: bytes */10'],
+    want: 'range',
+  },
+  {
+    rfc: '9110 §14.2',
+    name: 'nor does another error that a Range may have brought about',
+    request: ['Range: bytes=99-'],
+    response: [500, fresh],
+    want: 'range',
+  },
+  {
+    rfc: '9111 §3.3',
     name: 'two Content-Ranges',
     response: [206, fresh, 'Content-Range: bytes 0-4/10', 'Content-Range: bytes 0-4/10'],
     want: 'range',
@@ -449,6 +470,7 @@ table('stored or not', rows, ({ method = 'GET', request, response, rules }) => {
   const req = {
     method,
     authorization: marks.authorization,
+    range: marks.range !== undefined,
     directives: parseCacheControl(marks.cacheControl),
   }
   const entry = entryOf(response)
@@ -531,11 +553,15 @@ const forceRows: readonly StoringRow[] = [
 table('stored or not, forced', forceRows, ({ request, response, rules }) => {
   const { authorization } = marksOf(request)
   return (
-    refusal({ method: 'GET', authorization, directives: new Map() }, entryOf(response, { ruled: forced }), {
-      ...asUsual,
-      force: true,
-      ...rules,
-    }) ?? 'stored'
+    refusal(
+      { method: 'GET', authorization, range: false, directives: new Map() },
+      entryOf(response, { ruled: forced }),
+      {
+        ...asUsual,
+        force: true,
+        ...rules,
+      },
+    ) ?? 'stored'
   )
 })
 
