@@ -1,7 +1,7 @@
 /** What `--cache-key` makes of keys and of Vary. Pure. */
 import type { Fields } from '../core/types.ts'
 import type { KeyRule } from '../core/values.ts'
-import { firstValue, joinedValue, withoutFields } from '../http/fields.ts'
+import { allValues, joinedValue, nominated, withoutFields } from '../http/fields.ts'
 
 /** Reads requests the way the user's rules ask for. */
 export interface KeyRules {
@@ -27,29 +27,33 @@ const decoded = (text: string): string => {
   }
 }
 
-/** The query without the parameters that a `-query:` rule names and no `+query:` rule keeps; order and bytes stay. */
+/**
+ * The query without the parameters that a `-query:` rule names and no `+query:` rule keeps; order and bytes stay. One
+ * with a semicolon stays: some servers read `a=1;b=2` as two, and the second may be one that counts.
+ */
 const keptQuery = (url: string, dropped: (name: string) => boolean): string => {
   const at = url.indexOf('?')
   if (at === -1) return url
   const kept = url
     .slice(at + 1)
     .split('&')
-    .filter((parameter) => !dropped(decoded(parameter.split('=', 1)[0]!)))
+    .filter((parameter) => parameter.includes(';') || !dropped(decoded(parameter.split('=', 1)[0]!)))
   return kept.length === 0 ? url.slice(0, at) : `${url.slice(0, at)}?${kept.join('&')}`
 }
 
-const cookieOf = (headers: Fields, name: string): string | undefined => {
-  for (const pair of (joinedValue(headers, 'cookie') ?? '').split(/;\s*|,\s*/)) {
-    const equals = pair.indexOf('=')
-    if (equals !== -1 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1)
-  }
-  return undefined
-}
+/** Cookies of all lines, as they are sent (RFC 6265 §4.2.1). */
+const cookiesOf = (headers: Fields): string[] => allValues(headers, 'cookie').join(';').split(/;\s*/)
+
+/** All values of a cookie: of several with one name, each server has its own idea which counts. */
+const cookieOf = (headers: Fields, name: string): string =>
+  cookiesOf(headers)
+    .filter((pair) => pair.includes('=') && pair.slice(0, pair.indexOf('=')).trim() === name)
+    .map((pair) => pair.slice(pair.indexOf('=') + 1))
+    .join(';')
 
 const withoutCookies = (headers: Fields, dropped: (name: string) => boolean): Fields => {
-  const value = firstValue(headers, 'cookie')
-  if (value === undefined) return headers
-  const kept = value.split(/;\s*/).filter((pair) => !dropped(pair.split('=', 1)[0]!.trim()))
+  if (allValues(headers, 'cookie').length === 0) return headers
+  const kept = cookiesOf(headers).filter((pair) => !dropped(pair.split('=', 1)[0]!.trim()))
   const fields = withoutFields(headers, new Set(['cookie']))
   if (kept.length > 0) fields.push('Cookie', kept.join('; '))
   return fields
@@ -88,8 +92,12 @@ export const keyRules = (rules: readonly KeyRule[]): KeyRules | undefined => {
   return {
     part(url, fields) {
       let key = keptQuery(url, (name) => dropped(name) && !kept(name))
-      for (const name of headers) key += `\n${name}:${joinedValue(fields, name) ?? ''}`
-      for (const name of cookies) key += `\ncookie ${name}=${cookieOf(fields, name) ?? ''}`
+      // What Connection names does not reach the upstream (RFC 9110 §7.6.1), whose answer is not for those who send it.
+      const held = nominated(fields)
+      const arrives = (name: string): boolean => held?.has(name) !== true
+      for (const name of headers)
+        key += `\n${name}:${(arrives(name) ? joinedValue(fields, name) : undefined) ?? ''}`
+      for (const name of cookies) key += `\ncookie ${name}=${arrives('cookie') ? cookieOf(fields, name) : ''}`
       return key
     },
     selecting: (fields) => (droppedCookies.length === 0 ? fields : withoutCookies(fields, dropCookie)),

@@ -54,6 +54,29 @@ describe('--cache-key', () => {
     { rules: '+header:x-tenant', url: '/a', want: '/a\nx-tenant:' },
     { rules: '+cookie:plan', url: '/a', headers: ['Cookie', 'id=1; plan=pro'], want: '/a\ncookie plan=pro' },
     { rules: '+cookie:plan', url: '/a', headers: ['Cookie', 'explan=x'], want: '/a\ncookie plan=' },
+    { rules: '+cookie:plan', url: '/a', headers: ['Cookie', 'plan=a,b'], want: '/a\ncookie plan=a,b' },
+    // Whichever of them the upstream takes.
+    {
+      rules: '+cookie:plan',
+      url: '/a',
+      headers: ['Cookie', 'plan=free; plan=pro', 'Cookie', 'plan=x'],
+      want: '/a\ncookie plan=free;pro;x',
+    },
+    // The upstream does not get what Connection names.
+    {
+      rules: '+header:x-tenant',
+      url: '/a',
+      headers: ['X-Tenant', 'blue', 'Connection', 'close, X-Tenant'],
+      want: '/a\nx-tenant:',
+    },
+    {
+      rules: '+cookie:plan',
+      url: '/a',
+      headers: ['Cookie', 'plan=pro', 'Connection', 'cookie'],
+      want: '/a\ncookie plan=',
+    },
+    // Two parameters to some.
+    { rules: '-query:utm_*', url: '/a?utm_source=x;page=2', want: '/a?utm_source=x;page=2' },
   ]
   for (const { rules, url, headers = [], want } of rows) {
     test(`${rules} on ${url}`, () => {
@@ -65,6 +88,7 @@ describe('--cache-key', () => {
     assert.ok(rules.ignored.has('user-agent'))
     assert.deepEqual(rules.selecting(['Cookie', '_ga=1; plan=pro; _gat=2']), ['Cookie', 'plan=pro'])
     assert.deepEqual(rules.selecting(['Cookie', '_ga=1']), [])
+    assert.deepEqual(rules.selecting(['Cookie', '_ga=1', 'Cookie', 'plan=pro']), ['Cookie', 'plan=pro'])
   })
   for (const wrong of ['utm', 'query:x', '-query', '*query:x', '-body:x']) {
     test(`${wrong} is refused`, () =>
