@@ -92,7 +92,7 @@ export const keyRules = (rules: readonly KeyRule[]): KeyRules | undefined => {
   return {
     part(url, fields) {
       let key = keptQuery(url, (name) => dropped(name) && !kept(name))
-      // What Connection names does not reach the upstream (RFC 9110 §7.6.1), whose answer is not for those who send it.
+      // What Connection names does not reach the upstream (RFC 9110 §7.6.1): its answer is for those who send none.
       const held = nominated(fields)
       const arrives = (name: string): boolean => held?.has(name) !== true
       for (const name of headers)

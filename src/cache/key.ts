@@ -1,6 +1,7 @@
 /** What a stored response is filed under, and which requests stay away from the cache altogether. */
 import type { Reason } from '../core/reasons.ts'
 import type { Fields, ProxyRequest } from '../core/types.ts'
+import { asVariable } from '../http/fields.ts'
 
 /**
  * The primary key (RFC 9111 §2): scheme and authority as the client addressed them, path and query byte for byte. The
@@ -53,7 +54,10 @@ const preconditions: ReadonlySet<string> = new Set(['if-match', 'if-unmodified-s
 export const bypassingField = (headers: Fields): string | undefined =>
   headers.find((name, i) => i % 2 === 0 && bypasses(name.toLowerCase()))
 
-const bypasses = (name: string): boolean => overriding.has(name) || preconditions.has(name)
+const bypasses = (name: string): boolean => {
+  const read = asVariable(name)
+  return overriding.has(read) || preconditions.has(read)
+}
 
 /** What the cache needs to know of a request's fields, read in one pass. */
 export interface RequestMarks {

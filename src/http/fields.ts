@@ -138,6 +138,12 @@ const neverNominated: ReadonlySet<string> = new Set([
   'set-cookie',
 ])
 
+/**
+ * A name as it is read by servers that make variables of names, as CGI does (RFC 3875 §4.1.18): to them
+ * `X_Forwarded_Host` is `X-Forwarded-Host`.
+ */
+export const asVariable = (name: string): string => (name.includes('_') ? name.replaceAll('_', '-') : name)
+
 /** Whether a lower-case name is connection-level by itself. */
 export const isConnectionLevel = (name: string): boolean => connectionLevel.has(name)
 

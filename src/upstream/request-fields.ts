@@ -1,6 +1,6 @@
 /** The field lines that the upstream gets for a request. */
 import type { Fields, ProxyRequest } from '../core/types.ts'
-import { editFields, endToEnd, isConnectionLevel, nominated } from '../http/fields.ts'
+import { asVariable, editFields, endToEnd, isConnectionLevel, nominated } from '../http/fields.ts'
 import { forwardingFields } from '../http/forwarded.ts'
 
 /** What decides over the outgoing field lines. */
@@ -34,8 +34,9 @@ export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): 
   const { headers } = req
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]!.toLowerCase()
+    const read = asVariable(name)
     const value = headers[i + 1]!
-    switch (name) {
+    switch (read) {
       case 'host':
       case 'forwarded':
       case 'x-real-ip':
@@ -45,7 +46,7 @@ export const requestFields = (req: ProxyRequest, options: RequestFieldOptions): 
         via = via === undefined ? value : `${via}, ${value}`
         continue
     }
-    if (name.startsWith('x-forwarded-') && (exchange.forwardedBy === undefined || replaced.has(name)))
+    if (read.startsWith('x-forwarded-') && (exchange.forwardedBy === undefined || replaced.has(read)))
       continue
     if (isConnectionLevel(name) || named?.has(name) === true) continue
     out.push(headers[i]!, value)

@@ -567,7 +567,7 @@ export class ModelCache {
     }
   }
 
-  /** RFC 9111 §3.4: a beginning without any validator is asked to be completed where the whole is all that is wanted. */
+  /** RFC 9111 §3.4: the rest of a beginning without any validator, where the whole is all that is wanted. */
   #completeUnvouched(stored: Stored, request: Request): Verdict {
     const [begins, ends] = extent(stored)
     const plain = ['range', 'if-none-match', 'if-modified-since'].every(

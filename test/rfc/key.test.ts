@@ -28,6 +28,10 @@ describe('what is not in the key and makes another request of it keeps the reque
     'X-Envoy-Original-Path',
     'If-Match',
     'If-Unmodified-Since',
+    // The same to servers that make variables of names.
+    'X_HTTP_Method_Override',
+    'X_Original-URL',
+    'If_Match',
   ]) {
     test(name, () => {
       const fields = ['Accept', '*/*', name, 'x']

@@ -59,6 +59,11 @@ for (const [name, given, want] of [
     ['X-Forwarded-Anything', '1', 'Forwarded', 'for=x', 'X-Real-IP', '6.6.6.6'],
     [],
   ],
+  [
+    'drops it in the spelling of variables too',
+    ['X_Forwarded_Host', 'evil', 'x-forwarded_proto', 'https', 'X_REAL_IP', '6.6.6.6', 'X_Foo', '1'],
+    ['X_Foo', '1'],
+  ],
 ] as const) {
   test(`a request's field list ${name}`, () => {
     const fields = fieldsFor(given)
