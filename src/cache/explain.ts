@@ -12,6 +12,7 @@ import { holds } from './deliver.ts'
 import {
   type Explanation,
   freshnessFacts,
+  onlyCached,
   remedy,
   seconds,
   showVariant,
@@ -68,17 +69,20 @@ export const explain = async (tools: ExplainTools, request: ExplainedRequest): P
     }
   }
   const now = clock.now()
+  const only = reuseRequest(marks).directives.has('only-if-cached')
+    ? onlyCached
+    : (given: Explanation) => given
   try {
-    return await consult(tools, request, marks, { ...base, steps }, now)
+    return only(await consult(tools, request, marks, { ...base, steps }, now))
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
-    return {
+    return only({
       ...base,
       verdict: 'bypass',
       reason: error.reason,
       sentence: `Forwarded without the cache: ${reasons[error.reason]}.`,
       ...remedy(error.reason),
-    }
+    })
   }
 }
 
@@ -158,11 +162,13 @@ const consult = async (
   }
   const whole = holds(marks, entry, request.method)
   if (!whole) {
+    const { first, last, total } = entry.parts.part!
+    const there = `bytes ${first}-${last} of ${total}`
     base.steps.push({
       rule: 'what is stored holds what is asked for',
       section: 'RFC 9111 §3.4',
       passed: false,
-      because: 'only a part is stored',
+      because: `${there} are stored, ${marks.range ?? 'the whole'} is asked for`,
     })
     const reason = 'range-incomplete'
     return {
@@ -170,7 +176,7 @@ const consult = async (
       verdict: 'miss',
       reason,
       variants: shownVariants,
-      sentence: `Forwarded: ${reasons[reason]}.`,
+      sentence: `Forwarded: ${reasons[reason]}, ${there}.`,
       ...storedFacts(entry),
       ...remedy(reason),
     }
@@ -178,7 +184,7 @@ const consult = async (
   const decision = decide(entry, reuseRequest(marks), now, base.steps, tools.shared)
   return {
     ...base,
-    ...verdictOf(decision),
+    ...verdictOf(decision, entry, tools.shared),
     variants: shownVariants,
     ...freshnessFacts(entry, now, tools.shared),
     ...storedFacts(entry),

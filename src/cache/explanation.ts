@@ -5,7 +5,7 @@ import { hasField } from '../http/fields.ts'
 import type { Selection } from '../http/vary.ts'
 import type { Entry } from './entry.ts'
 import { ageTerms, lifetime } from './freshness.ts'
-import { lookupRemedies } from './remedies.ts'
+import { lookupRemedies, storageRemedies } from './remedies.ts'
 import type { Decision, Step } from './reuse.ts'
 
 /** One stored variant of the URI. Secret values are left out. */
@@ -57,8 +57,22 @@ export interface Explanation {
   readonly remedy?: string
 }
 
+/** What is asked of the upstream in place of a stored response that may not be used as it is. */
+const question = ({ etag, lastModified }: Entry): string => {
+  const by = [etag === undefined ? [] : 'ETag', lastModified === undefined ? [] : 'Last-Modified'].flat()
+  return by.length === 0
+    ? 'It has no ETag and no Last-Modified to ask by, so all of it has to come anew.'
+    : `The upstream is asked by its ${by.join(' and ')} whether it is still good.`
+}
+
+/** What would have kept it from expiring. */
+const expiredRemedy = (entry: Entry, shared: boolean): string => {
+  if (lifetime(entry, shared).source === 'none') return storageRemedies['no-freshness']
+  return entry.hasValidator ? 'A longer max-age, or stale-while-revalidate.' : lookupRemedies.expired!
+}
+
 /** The verdict on a stored response, in a sentence. */
-export const verdictOf = (decision: Decision) => {
+export const verdictOf = (decision: Decision, entry: Entry, shared: boolean) => {
   const { reason, detail } = decision
   const because = detail === undefined ? reasons[reason] : `${reasons[reason]} (${detail})`
   const facts = { reason, ...(detail === undefined ? {} : { detail }) }
@@ -86,12 +100,33 @@ export const verdictOf = (decision: Decision) => {
     case 'validate':
       return {
         verdict: 'revalidate' as const,
-        sentence: `Forwarded with the stored validators, if there are any: ${because}.`,
+        sentence: `Forwarded: ${because}. ${question(entry)}`,
         ...facts,
-        ...remedy(reason),
+        ...(reason === 'expired' ? { remedy: expiredRemedy(entry, shared) } : remedy(reason)),
       }
   }
 }
+
+/** What becomes of a request that may not be forwarded, in place of what was found out (RFC 9111 §5.2.1.7). */
+export const onlyCached = (given: Explanation): Explanation =>
+  given.verdict === 'hit' || given.verdict === 'stale'
+    ? given
+    : {
+        ...given,
+        steps: [
+          ...given.steps,
+          {
+            rule: 'the upstream may be asked',
+            section: 'RFC 9111 §5.2.1.7',
+            passed: false,
+            because: 'Cache-Control: only-if-cached',
+          },
+        ],
+        verdict: 'miss',
+        reason: 'only-if-cached',
+        detail: given.detail === undefined ? given.reason : `${given.reason} ${given.detail}`,
+        sentence: `Answered 504: ${reasons['only-if-cached']}. Without only-if-cached: ${given.sentence}`,
+      }
 
 /** What would have made it a hit, where something would. */
 export const remedy = (reason: Reason): { remedy?: string } => {

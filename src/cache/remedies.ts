@@ -44,7 +44,7 @@ export const storageRemedies: Record<StorageReason, string> = {
   'no-freshness':
     'The backend says nothing about freshness: Cache-Control: max-age=60 would do; here --ttl 60s.',
   'already-stale':
-    'It came older than its own freshness: a longer max-age, or an Age and Date that are right.',
+    'Its own fields make it stale at once: a lifetime of 0 (max-age=0, an Expires that is past or no date, a number that is none), or an Age or Date beyond it. Give it a max-age=… in whole seconds, or an ETag to be validated by.',
   'vary-star': 'Vary: * makes every request different. Name the fields that matter.',
   incomplete: 'The body was shorter than its Content-Length: look at the backend.',
   aborted: 'The exchange was aborted before its end.',

@@ -54,7 +54,11 @@ export const explanationText = (given: Explanation, color: ColorLevel): string =
   const { freshness } = given
   if (freshness !== undefined) {
     heading('Freshness')
-    row('lifetime', `${seconds(freshness.lifetime)} from ${freshness.source}`)
+    const guess =
+      freshness.source === 'heuristic'
+        ? ' (RFC 9111 §4.2.2: a tenth of the time since Last-Modified, a day at most)'
+        : ''
+    row('lifetime', `${seconds(freshness.lifetime)} from ${freshness.source}${guess}`)
     row(
       'age',
       `${seconds(freshness.currentAge)} = corrected ${seconds(freshness.correctedAge)} (apparent ${seconds(freshness.apparentAge)}) + resident ${seconds(freshness.residentTime)}`,

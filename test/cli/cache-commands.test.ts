@@ -66,7 +66,7 @@ test('explain says why, for five different misses and a hit, and what would have
   await get(`${proxy.url}/api/cache?max-age=0,stale-if-error=60`)
   assert.match(
     await explain('/api/cache?max-age=0,stale-if-error=60'),
-    /REVALIDATE {2}expired\n.*no longer fresh \(RFC 9111 §4\.2\) \(by \d/,
+    /REVALIDATE {2}expired\n.*no longer fresh \(RFC 9111 §4\.2\) \(by \d.* It has no ETag and no Last-Modified to ask by/,
   )
 
   // 6: a method that is not cached
@@ -78,6 +78,48 @@ test('explain says why, for five different misses and a hit, and what would have
     ['miss', 'vary-miss', 'accept-language'],
   )
   assert.ok(json.steps.every((step: { section: unknown }) => typeof step.section === 'string'))
+})
+
+test('explain tells a part, another name of the host, and what may not be forwarded, from what is not there', async (t) => {
+  const modified = new Date(Date.now() - 1000_000).toUTCString()
+  const upstream = await startUpstream(t, (req, res) => {
+    if (req.url === '/part')
+      return void res
+        .writeHead(206, { 'cache-control': 'max-age=60', 'content-range': 'bytes 0-4/10' })
+        .end('01234')
+    const head = { '/guess': { 'last-modified': modified }, '/tag': { etag: '"a"' } }[req.url ?? '']
+    res.writeHead(200, head ?? { 'cache-control': 'max-age=60' }).end('x')
+  })
+  const proxy = await startProgram(t, [upstream.url, '-p', '0', '--admin', '0'])
+  const explain = async (url: string, ...args: string[]): Promise<string> =>
+    (await runProgram(t, ['explain', url, '--admin', proxy.adminUrl!, ...args])).stdout
+  for (const path of ['/a?x=1&y=2', '/guess', '/tag']) await get(proxy.url + path)
+  await get(`${proxy.url}/part`, { headers: { range: 'bytes=0-4' } })
+
+  const part = await explain('/part')
+  assert.match(part, /MISS {2}range-incomplete\nForwarded: only a part is stored .*, bytes 0-4 of 10\.\n/)
+  assert.match(part, /✗ what is stored .*: bytes 0-4 of 10 are stored, the whole is asked for\n/)
+  assert.match(await explain('/part', '-H', 'Range: bytes=3-7'), /are stored, bytes=3-7 is asked for\n/)
+
+  const { port } = new URL(proxy.url)
+  assert.match(
+    await explain(`http://127.0.0.1:${port}/a?x=1&y=2`),
+    /It is stored for who asks http:\/\/localhost:\d+\. Scheme and host count in the key/,
+  )
+  assert.match(await explain('/a?y=2&x=1'), /only in the order of the query, which counts in the key/)
+
+  const only = ['-H', 'Cache-Control: only-if-cached']
+  assert.match(await explain('/none', ...only), /MISS {2}only-if-cached\nAnswered 504: .* nothing is stored/)
+  assert.match(await explain('/none', ...only), /✗ the upstream may be asked \(RFC 9111 §5\.2\.1\.7\)/)
+  assert.match(await explain('/a?x=1&y=2', ...only), /HIT {2}hit\n/)
+
+  const tag = await explain('/tag')
+  assert.match(tag, /no freshness given\)\. The upstream is asked by its ETag whether it is still good\.\n/)
+  assert.match(tag, /The backend says nothing about freshness: .* --ttl 60s/)
+  assert.match(
+    await explain('/guess'),
+    /lifetime +\d+(?:\.\d)? s from heuristic \(RFC 9111 §4\.2\.2: a tenth/,
+  )
 })
 
 test('cache ls, get and purge handle what a running proxy has stored', async (t) => {
