@@ -4,9 +4,18 @@ import { type Reason, reasons } from '../core/reasons.ts'
 import { shownJson } from '../observe/escape.ts'
 import type { AdminAnswer, AdminRoute } from './server.ts'
 
+/** A request; the URL as path and query, byte for byte as a client sends them. */
+interface DescribedRequest {
+  readonly method: string
+  readonly scheme: string
+  readonly host: string
+  readonly url: string
+  readonly headers: readonly string[]
+}
+
 /**
- * What the routes need of the cache. Keys are as they are filed: `http://localhost:8080/path?query`. While the shared
- * store is away all reject with an error whose `reason` says so.
+ * What the routes need of the cache. `passes` is asked of keys as they are filed: `http://localhost:8080/path?query`.
+ * While the shared store is away all reject with an error whose `reason` says so.
  */
 export interface CacheHandle {
   /** Entries whose key passes, at most `limit` of them. */
@@ -15,17 +24,17 @@ export interface CacheHandle {
     prefix: string,
     limit: number,
   ): Promise<{ entries: ListedEntry[]; more: boolean }>
-  /** Drops what is stored under these keys: how many there were, and how many the store could not be told of yet. */
-  purge(keys: readonly string[]): Promise<{ purged: number; owed: number }>
-  /** Explains one request; the URL is absolute. */
-  explain(request: { method: string; url: URL; headers: readonly string[] }): Promise<unknown>
+  /** Drops what is stored under keys that pass: how many there were, and how many the store could not be told of yet. */
+  purge(passes: (key: string) => boolean, prefix: string): Promise<{ purged: number; owed: number }>
+  /** Explains one request. */
+  explain(request: DescribedRequest): Promise<unknown>
   /** What is stored for one request, secrets concealed; undefined for nothing. */
-  look(request: { method: string; url: URL; headers: readonly string[] }): Promise<unknown>
+  look(request: DescribedRequest): Promise<unknown>
   /** Where clients address the proxy when they do not say otherwise. */
   readonly origin: () => string
 }
 
-/** One line of a listing. Times in ms since the epoch. */
+/** One line of a listing, secrets concealed. Times in ms since the epoch. */
 export interface ListedEntry {
   readonly key: string
   readonly url: string
@@ -75,10 +84,7 @@ const selection = (
 }
 
 /** The request that `url`, `method` and `header` in a query describe; a sentence when they do not. */
-const described = (
-  query: URLSearchParams,
-  origin: string,
-): { method: string; url: URL; headers: string[] } | string => {
+const described = (query: URLSearchParams, origin: string): DescribedRequest | string => {
   const text = query.get('url') ?? ''
   const whole = text.startsWith('/') ? origin + text : text
   if (!URL.canParse(whole) || !/^https?:$/.test(new URL(whole).protocol))
@@ -89,7 +95,16 @@ const described = (
     if (match === null) return `header must be "Name: value", not ${line}`
     headers.push(match[1]!, match[2]!)
   }
-  return { method: (query.get('method') ?? 'GET').toUpperCase(), url: new URL(whole), headers }
+  const { protocol, host, pathname, search } = new URL(whole)
+  // Keys are byte for byte, and `URL` writes some bytes anew: it has the word only where no client could send them so.
+  const written = /^https?:\/\/[^/?#]*(\/[\x21\x22\x24-\x7e]*)(?:#.*)?$/i.exec(whole)?.[1]
+  return {
+    method: (query.get('method') ?? 'GET').toUpperCase(),
+    scheme: protocol.slice(0, -1),
+    host,
+    url: written ?? pathname + search,
+    headers,
+  }
 }
 
 /** The same route, which says so when the store is away. */
@@ -131,17 +146,10 @@ const routes = (cache: CacheHandle): AdminRoute[] => [
         return refuse('say what to purge: url=, prefix= or all')
       const chosen = selection(url.searchParams, cache.origin())
       if (typeof chosen === 'string') return refuse(chosen)
-      let purged = 0
-      for (;;) {
-        const { entries, more } = await cache.list(chosen.passes, chosen.prefix, LIMIT)
-        const gone = await cache.purge([...new Set(entries.map(({ key }) => key))])
-        purged += gone.purged
-        if (gone.owed > 0) {
-          const error = `the shared cache stopped answering: ${purged} purged, ${gone.owed} for this proxy only until it answers again. Purge again to be sure.`
-          return json(503, { error, purged, owed: gone.owed })
-        }
-        if (!more || gone.purged === 0) return json(200, { purged })
-      }
+      const { purged, owed } = await cache.purge(chosen.passes, chosen.prefix)
+      if (owed === 0) return json(200, { purged })
+      const error = `the shared cache stopped answering: ${purged} purged, ${owed} for this proxy only until it answers again. Purge again to be sure.`
+      return json(503, { error, purged, owed })
     },
   },
   {
@@ -153,7 +161,7 @@ const routes = (cache: CacheHandle): AdminRoute[] => [
       if (typeof asked === 'string') return refuse(asked)
       const found = await cache.look(asked)
       return found === undefined
-        ? json(404, { error: `nothing is stored for ${asked.url.href}` })
+        ? json(404, { error: `nothing is stored for ${asked.scheme}://${asked.host}${asked.url}` })
         : json(200, found)
     },
   },

@@ -3,18 +3,11 @@ import type { Clock } from '../core/clock.ts'
 import type { Fields } from '../core/types.ts'
 import { mediaType, type TextKind, textKind } from '../http/media-type.ts'
 import type { Entry } from './entry.ts'
-import { explain } from './explain.ts'
+import { type ExplainedRequest, explain } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import { currentAge, freshnessLeft } from './freshness.ts'
 import { type KeyRules, shownKey } from './key-rules.ts'
 import type { Shelf } from './shelf.ts'
-
-/** A request by its absolute URL. */
-interface Described {
-  readonly method: string
-  readonly url: URL
-  readonly headers: Fields
-}
 
 /** What the handle is made of. */
 export interface HandleOptions {
@@ -46,8 +39,8 @@ const MAX_SCANNED = 100_000
 /** List, purge, look and explain. All reject with a StoreError while the store is away. */
 export const cacheHandle = (options: HandleOptions) => {
   const { shelf, clock, shared, concealed, redact } = options
-  const keyOf = ({ url, headers }: Described): string =>
-    options.keyFor(url.protocol.slice(0, -1), url.host, url.pathname + url.search, headers)
+  const keyOf = ({ scheme, host, url, headers }: ExplainedRequest): string =>
+    options.keyFor(scheme, host, url, headers)
   const selecting = (headers: Fields): Fields => options.keyRules?.selecting(headers) ?? headers
 
   const variantsOf = async (key: string) => {
@@ -95,17 +88,25 @@ export const cacheHandle = (options: HandleOptions) => {
       return { entries, more: false }
     },
 
-    async purge(keys: readonly string[]) {
+    async purge(passes: (key: string) => boolean, prefix: string) {
       const came = { dropped: 0, nothing: 0, owed: 0 }
-      // By the hundred: a store that is asked for thousands at once would miss its deadline.
-      for (let i = 0; i < keys.length; i += PURGED_AT_ONCE) {
-        const some = keys.slice(i, i + PURGED_AT_ONCE)
-        for (const outcome of await Promise.all(some.map((key) => shelf.drop(key, 'purged')))) came[outcome]++
+      let some: string[] = []
+      const dropThem = async (): Promise<void> => {
+        const outcomes = await Promise.all(some.map((key) => shelf.drop(key, 'purged')))
+        some = []
+        for (const outcome of outcomes) came[outcome]++
       }
+      for await (const key of shelf.keys(prefix)) {
+        if (!passes(key)) continue
+        // By the hundred: a store that is asked for thousands at once would miss its deadline.
+        if (some.push(key) === PURGED_AT_ONCE) await dropThem()
+        if (came.owed > 0) break
+      }
+      await dropThem()
       return { purged: came.dropped, owed: came.owed }
     },
 
-    async look(request: Described) {
+    async look(request: ExplainedRequest) {
       const found = await shelf.find(keyOf(request), selecting(request.headers))
       const { entry } = found
       if (entry === undefined) return undefined
@@ -119,16 +120,10 @@ export const cacheHandle = (options: HandleOptions) => {
       }
     },
 
-    async explain(request: Described): Promise<Explanation> {
+    async explain(request: ExplainedRequest): Promise<Explanation> {
       const given = await explain(
         { shelf, clock, keyFor: options.keyFor, selecting, shared, concealed, history: options.history },
-        {
-          method: request.method,
-          scheme: request.url.protocol.slice(0, -1),
-          host: request.url.host,
-          url: request.url.pathname + request.url.search,
-          headers: request.headers,
-        },
+        request,
       )
       const { nearest } = given
       return {

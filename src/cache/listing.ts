@@ -69,10 +69,14 @@ export const lookAt = async (store: Store, key: string): Promise<Looked | undefi
   return { kind: 'variants', variants }
 }
 
+/** Keys of URIs; those of their variants are left out. */
+export async function* keysOf(store: Store, prefix: string): AsyncIterable<string> {
+  for await (const key of store.keys(prefix)) if (!key.includes(VARIANT_MARK)) yield key
+}
+
 /** One line for every URI under which something is stored. */
 export async function* list(store: Store, prefix: string): AsyncIterable<Listed> {
-  for await (const key of store.keys(prefix)) {
-    if (key.includes(VARIANT_MARK)) continue
+  for await (const key of keysOf(store, prefix)) {
     const looked = await lookAt(store, key)
     if (looked === undefined || looked.kind === 'tombstone') continue
     const all = looked.kind === 'entry' ? [looked] : looked.variants.flatMap(({ stored }) => stored ?? [])

@@ -13,7 +13,7 @@ import type { Reason, StorageReason } from '../core/reasons.ts'
 import type { Fields } from '../core/types.ts'
 import { type Selection, selectionOf, varyNames } from '../http/vary.ts'
 import { Entry } from './entry.ts'
-import { type Listed, type Looked, list, lookAt, nearest, VARIANT_MARK } from './listing.ts'
+import { keysOf, type Listed, type Looked, list, lookAt, nearest, VARIANT_MARK } from './listing.ts'
 import { Owed } from './owed.ts'
 import { type Found, languageOf, nothing, select } from './selecting.ts'
 import { keepMs } from './storable.ts'
@@ -202,6 +202,11 @@ export class Shelf {
   /** What is owed to the store stays owed. */
   close(): void {
     this.#owed.close()
+  }
+
+  /** Keys of URIs that begin so, perhaps some twice, and some under which nothing is stored any more. */
+  keys(prefix: string): AsyncIterable<string> {
+    return keysOf(this.store, prefix)
   }
 
   /** What is stored under keys that begin so, one line a URI. Rejects with a StoreError. */

@@ -143,6 +143,22 @@ test('cache ls, get and purge handle what a running proxy has stored', async (t)
   assert.match((await run('ls')).stdout, /^0 stored/)
 })
 
+test('what the listing conceals, and what a URL parser would write anew, is found and purged all the same', async (t) => {
+  const rules = ['--cache-key', '+header:x-api-key']
+  const proxy = await startProgram(t, ['demo', '-p', '0', '--admin', '0', ...rules])
+  const run = async (...args: string[]) => (await runProgram(t, [...args, '--admin', proxy.adminUrl!])).stdout
+  const odd = "/api/echo?echo='1'&x={a}"
+  for (const path of ['/api/echo?echo=a&token=s3cret', '/api/echo?echo=b&token=s3cret', odd])
+    await get(proxy.url + path)
+  await get(`${proxy.url}/api/echo?echo=c`, { headers: { 'x-api-key': 's3cret' } })
+  assert.doesNotMatch(await run('cache', 'ls'), /s3cret/)
+  assert.match(await run('cache', 'get', odd), /\n\n'1'\n$/)
+  assert.match(await run('explain', `${odd}#top`), /HIT {2}hit\n/)
+  assert.equal(await run('cache', 'purge', '/api/echo?echo=a&token=s3cret'), 'purged 1 URI\n')
+  assert.equal(await run('cache', 'purge', '--all'), 'purged 3 URIs\n')
+  assert.match(await run('cache', 'ls'), /^0 stored/)
+})
+
 test('without a running proxy the commands say where they looked', async (t) => {
   const gone = await startUpstream(t, () => {})
   await gone.stop()
