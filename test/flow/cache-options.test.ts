@@ -19,6 +19,19 @@ test('--cache-key -query:utm_* lets links from a newsletter hit', async (t) => {
   )
 })
 
+test('a POST invalidates under its own value of a --cache-key +header, and no other', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.writeHead(200, fresh).end('x'))
+  const proxy = await startProxy(t, { target: upstream.url, 'cache-key': '+header:x-tenant' })
+  const ask = async (tenant: string, method = 'GET'): Promise<string> =>
+    String((await get(proxy.url, { method, headers: { 'x-tenant': tenant } })).headers['cache-status']).slice(
+      0,
+      15,
+    )
+  for (const tenant of ['a', 'b']) await ask(tenant)
+  await ask('a', 'POST')
+  assert.deepEqual([await ask('a'), await ask('b')], ['revproxy; fwd=u', 'revproxy; hit; '])
+})
+
 test('--cache-key -header:user-agent heals a Vary that shatters the cache', async (t) => {
   const upstream = await startUpstream(
     t,
