@@ -1,8 +1,10 @@
 /** The upstream's side of the cache: one request on a miss, and what its answer means for what is stored. */
 import { Readable } from 'node:stream'
 import { ProxyError } from '../core/errors.ts'
+import type { CacheFacts } from '../core/exchange.ts'
 import type { StorageReason } from '../core/reasons.ts'
 import type { Handler, ProxyRequest, ProxyResponse } from '../core/types.ts'
+import { FORCE_TTL_MS } from '../core/values.ts'
 import { formatDate } from '../http/date.ts'
 import { endToEnd, firstValue, hasField, joinedValue } from '../http/fields.ts'
 import { parseContentRange } from '../http/range.ts'
@@ -21,10 +23,10 @@ import {
   type StorableRequest,
   type StorageRules,
   storedFields,
+  unforced,
 } from './storable.ts'
 import { freshened, headContradicts, speaksOf, unconditionalFields } from './validation.ts'
 
-const FORCE_TTL_SECONDS = 60
 const empty = Buffer.alloc(0)
 
 /** What fetching gives. */
@@ -83,7 +85,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     if (!rules.force) return new Entry({ ...parts, ruled: byTtl })
     const forced = new Entry({
       ...parts,
-      ruled: { seconds: byTtl?.seconds ?? FORCE_TTL_SECONDS, by: 'force' },
+      ruled: { seconds: byTtl?.seconds ?? FORCE_TTL_MS / 1000, by: 'force' },
     })
     // What force may not touch follows the rules.
     return isForced(storableRequest(asked), forced, rules) ? forced : new Entry(parts)
@@ -255,6 +257,8 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const not = refusal(storableRequest(asked), entry, rules)
     if (not !== undefined) {
       facts.storage = not
+      const shy = unforced(storableRequest(asked), entry, rules)
+      if (shy !== undefined) addDetail(facts, `not forced with ${shy} (--force-private)`)
       return { kind: 'alone', response }
     }
     const over = overridden(asked, entry)
@@ -262,8 +266,8 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
       over === undefined ? entry : new Entry({ ...entry.parts, ruled: { ...entry.parts.ruled!, over } })
     // RFC 9111 §7.3: all who get it get its cookie, which whoever reads the log should know.
     const cookie = hasField(kept.fields, 'set-cookie') ? 'stores Set-Cookie' : undefined
-    const said = [over === undefined ? undefined : `forced over ${over}`, cookie].filter(Boolean)
-    if (said.length > 0) facts.detail = [facts.detail, ...said].filter(Boolean).join(', ')
+    if (over !== undefined) addDetail(facts, `forced over ${over}`)
+    if (cookie !== undefined) addDetail(facts, cookie)
     facts.storage = 'stored'
     facts.storeAt = times.receivedAt
     return {
@@ -324,6 +328,11 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
       return recording === undefined ? response : { ...response, body: recording.reader() }
     },
   }
+}
+
+/** Says one thing more of an exchange. */
+const addDetail = (facts: CacheFacts, said: string): void => {
+  facts.detail = facts.detail === undefined ? said : `${facts.detail}, ${said}`
 }
 
 /** Refusals by which the upstream takes back its leave to store a response. */

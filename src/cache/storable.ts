@@ -105,6 +105,16 @@ export const isForced = (
   !variesPerClient(entry.fields) &&
   !/^text\/event-stream/i.test(firstValue(entry.fields, 'content-type') ?? '')
 
+/** What keeps force from a response that the rules refuse, until --force-private. */
+export const unforced = (
+  req: StorableRequest,
+  { status, fields }: Entry,
+  rules: StorageRules,
+): string | undefined => {
+  if (!rules.force || rules.forcePrivate || status < 200 || status > 299 || status === 206) return undefined
+  return req.authorization ? 'Authorization' : hasField(fields, 'set-cookie') ? 'Set-Cookie' : undefined
+}
+
 const tooLarge = (fields: Fields, rules: StorageRules): StorageReason | undefined =>
   Number(firstValue(fields, 'content-length') ?? 0) > rules.maxEntryBytes ? 'too-large' : undefined
 

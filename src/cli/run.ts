@@ -3,12 +3,14 @@
 import { wantsSession } from '../ci/wants.ts'
 import { systemClock } from '../core/clock.ts'
 import type { ProxyError } from '../core/errors.ts'
+import { FORCE_TTL_MS } from '../core/values.ts'
 import { requestLog } from '../observe/log.ts'
 import { lostLines } from '../observe/lost-lines.ts'
 import { redactor } from '../observe/redact.ts'
 import { routes } from '../observe/routes.ts'
 import { lineSink } from '../observe/sink.ts'
 import { summary } from '../observe/summary.ts'
+import { formatSpan } from '../observe/units.ts'
 import { type Options, redactedByDefault } from '../options.ts'
 import { type RunningProxy, startProxy } from '../proxy.ts'
 import { banner } from './banner.ts'
@@ -252,7 +254,11 @@ const shown = (options: Options, proxy: RunningProxy) => {
       : options.host
   const urls = [`${proxy.scheme}://${host.includes(':') ? `[${host}]` : host}:${proxy.port}`]
   const redis = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
-  const mode = options['cache-mode'] === 'force' ? ', every GET and HEAD 2xx by force' : ''
+  const all = options['force-private'] ? '' : ', but none with Authorization or Set-Cookie'
+  const mode =
+    options['cache-mode'] === 'force'
+      ? `, every GET and HEAD 2xx for ${formatSpan(options.ttl ?? FORCE_TTL_MS)} by force, over no-store, private, no-cache and the like${all}`
+      : ''
   const size = `${Math.round((options['cache-size'] / 1024 ** 2) * 10) / 10} MB`
   const kind =
     redis.length > 0 ? redis.join(' ') : options.cache[0]?.kind === 'off' ? 'off' : `memory, ${size}`

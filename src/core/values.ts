@@ -33,6 +33,9 @@ export interface Target {
   readonly display: string
 }
 
+/** How long `--cache-mode force` keeps a response fresh where no `--ttl` is given. */
+export const FORCE_TTL_MS = 60_000
+
 /** Where the cache keeps what it stores. */
 export type CacheBackend =
   | { readonly kind: 'memory' }

@@ -88,6 +88,25 @@ test('--version and --help go to stdout with exit code 0', async (t) => {
   assert.match(help.stdout, /--cache-size <size>/)
 })
 
+test('what force does is said at the start', async (t) => {
+  const force = ['demo', '-p', '0', '--admin', 'off', '--cache-mode', 'force']
+  for (const [args, said] of [
+    [
+      [],
+      /cache +memory, 128 MB, every GET and HEAD 2xx for 1m by force, over no-store, private, .*, but none with Auth/,
+    ],
+    [
+      ['--ttl', '5s', '--force-private'],
+      /2xx for 5s by force, over no-store, private, no-cache and the like\n/,
+    ],
+  ] as const) {
+    const program = await startProgram(t, [...force, ...args])
+    program.kill('SIGTERM')
+    const { stdout, stderr } = await program.ended
+    assert.match(stdout + stderr, said)
+  }
+})
+
 test('a port in use is said so, with exit code 3', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => taken.once('listening', resolve))

@@ -90,9 +90,19 @@ test('force leaves what belongs to one user alone, unless --force-private', asyn
   const careful = await startProxy(t, { target: upstream.url, 'cache-mode': 'force' })
   await ask(careful.url)
   assert.equal(upstream.requests.length, 4)
+  assert.match(
+    String((await get(`${careful.url}/cookie`)).headers['cache-status']),
+    /detail="uri-miss not forced with Set-Cookie \(--force-private\); not stored: no-freshness"/,
+  )
+  assert.match(
+    String(
+      (await get(`${careful.url}/auth`, { headers: { authorization: 'Basic x' } })).headers['cache-status'],
+    ),
+    /detail="uri-miss not forced with Authorization \(--force-private\); not stored: authorization"/,
+  )
   const bold = await startProxy(t, { target: upstream.url, 'cache-mode': 'force', 'force-private': 'true' })
   await ask(bold.url)
-  assert.equal(upstream.requests.length, 6)
+  assert.equal(upstream.requests.length, 8)
 })
 
 test('--ttl gives freshness to responses that carry none, and to no others', async (t) => {
