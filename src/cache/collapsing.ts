@@ -9,7 +9,7 @@ import { type Asked, type CacheOptions, hasConditions, type Miss, setVerdict } f
 import { completingFields } from './combine.ts'
 import type { Entry } from './entry.ts'
 import type { Fetching } from './fetching.ts'
-import type { Flight, Flights, Landing } from './flights.ts'
+import { type Flight, type Flights, isShareable, type Landing } from './flights.ts'
 import { type Fly, leased } from './leased.ts'
 import type { Recording } from './recording.ts'
 import type { Serving } from './serving.ts'
@@ -81,9 +81,10 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
       flight.fail(error)
       return
     }
-    if (landing.kind === 'alone') flights.rememberUnshared(why.flightKey)
-    if (landing.kind !== 'shared')
-      release?.(landing.kind === 'alone' ? 'alone' : landing.kind === 'validated' ? 'stored' : 'failed')
+    if (!isShareable(landing)) {
+      flights.rememberUnshared(why.flightKey)
+      release?.('alone')
+    } else if (landing.kind !== 'shared') release?.(landing.kind === 'validated' ? 'stored' : 'failed')
     // A body that is long in coming keeps nobody waiting elsewhere.
     else if (release !== undefined) setTimeout(release, SHARED_WITHIN_MS, 'failed').unref()
     const { recording } = landing.kind === 'shared' ? landing : { recording: undefined }
@@ -118,8 +119,7 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
       throw error
     }
     if (req.cancel.fired) throw clientGone()
-    if (landing.kind === 'alone' || (landing.kind === 'validated' && !landing.shareable))
-      return onMyOwn('not for sharing')
+    if (landing.kind === 'alone' || !isShareable(landing)) return onMyOwn('not for sharing')
     if (differingField(landing.entry.parts.selection, asked.selecting) !== undefined) return onMyOwn('varies')
     if (landing.kind === 'shared' && landing.recording?.joinable === false)
       return onMyOwn('too large to share')
@@ -177,7 +177,7 @@ export const collapsing = (options: CacheOptions, tools: CollapsingTools): Colla
     const headers = upstreamFields(asked, why)
     const alone = headers === asked.req.headers ? asked : { ...asked, req: { ...asked.req, headers } }
     const landing = await fetch(next, alone, why, () => {})
-    if (landing.kind === 'shared') flights.forgetUnshared(why.flightKey)
+    if (landing.kind === 'shared' && landing.shareable) flights.forgetUnshared(why.flightKey)
     return answer(asked, why, landing, true)
   }
 

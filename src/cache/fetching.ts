@@ -14,7 +14,7 @@ import { holds } from './deliver.ts'
 import { Entry, type StoredParts } from './entry.ts'
 import type { Landing } from './flights.ts'
 import { Recording, recordingRoom } from './recording.ts'
-import { isFailureStatus, standsInOnError } from './reuse.ts'
+import { isFailureStatus, servesWaiting, standsInOnError } from './reuse.ts'
 import { type Shelf, selectionFor } from './shelf.ts'
 import {
   isForced,
@@ -157,7 +157,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     asked.facts.storedAt = clock.now()
     // Its validators may be others now, and with them what If-Range lets stand.
     if (!holds(asked.marks, entry, asked.req.method)) return undefined
-    return { kind: 'validated', entry, shareable: !withdrawn(stored) }
+    return { kind: 'validated', entry, shareable: !withdrawn(stored) && servesWaiting(entry, shared) }
   }
 
   /** Stores what was brought up to date; drops it where the upstream took back its leave to store it. */
@@ -192,7 +192,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     asked.facts.storedAt = clock.now()
     // The upstream may have sent less than it was asked for.
     if (!holds(asked.marks, whole, asked.req.method)) return 'again'
-    return { kind: 'completed', entry: whole }
+    return { kind: 'completed', entry: whole, shareable: servesWaiting(whole, shared) }
   }
 
   const fetch = async (next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing> => {
@@ -272,6 +272,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     facts.storeAt = times.receivedAt
     return {
       kind: 'shared',
+      shareable: servesWaiting(kept, shared),
       head: response.headers,
       ...record(asked, response, kept, onStored),
       entry: Buffer.isBuffer(response.body) ? withBody(kept, response.body) : kept,

@@ -3,8 +3,8 @@
  *
  * - One flight a key; it starts with one client and others may join until its body can no longer be had from byte 0.
  * - The flight has a cancel of its own, which fires when the last client that waits for it has left.
- * - It lands once, with what all who joined can use, or with `alone`: then the first keeps the answer and the others
- *   go on by themselves, and the key is remembered for a while so that later ones do not queue.
+ * - It lands once, with what all who joined can use, or with what is for the first alone: then the others go on by
+ *   themselves, and the key is remembered for a while so that later ones do not queue.
  * - It is taken out of the map in one place, when it has settled. Who looked into the store before that and found
  *   nothing there may still use what it brought: `joinable` is asked with the mark of that look.
  * - Nobody who comes after an invalidation joins a flight from before it (RFC 9111 §4.4).
@@ -15,11 +15,15 @@ import type { Fields, ProxyResponse } from '../core/types.ts'
 import type { Entry } from './entry.ts'
 import type { Recording } from './recording.ts'
 
+/** Whether those who joined can use it too. */
+export const isShareable = (landing: Landing): boolean =>
+  landing.kind !== 'alone' && (!('shareable' in landing) || landing.shareable)
+
 /** What a flight brought. */
 export type Landing =
   /**
-   * A response that may be shared; `recording` has its body unless it is already whole in the entry. `head` is what
-   * the client that started it gets: some fields may be for it alone.
+   * A response that may be stored; `recording` has its body unless it is already whole in the entry. `head` is what
+   * the client that started it gets: some fields may be for it alone. Others have it only where it is `shareable`.
    */
   | {
       readonly kind: 'shared'
@@ -27,11 +31,12 @@ export type Landing =
       readonly entry: Entry
       readonly recording: Recording | undefined
       readonly settled: Promise<void>
+      readonly shareable: boolean
     }
   /** The stored response, found still good by the upstream. */
   | { readonly kind: 'validated'; readonly entry: Entry; readonly shareable: boolean }
   /** A stored part, made good by a further one. */
-  | { readonly kind: 'completed'; readonly entry: Entry }
+  | { readonly kind: 'completed'; readonly entry: Entry; readonly shareable: boolean }
   /** Another process fetched it meanwhile, in the exchange `leader`. */
   | { readonly kind: 'elsewhere'; readonly entry: Entry; readonly leader: number }
   /** The stored response, served stale since the upstream failed. */
@@ -87,7 +92,7 @@ export class Flight {
     if (this.#closed || landing === undefined) return false
     return (
       (landing.kind === 'validated' && landing.shareable) ||
-      (landing.kind === 'shared' && landing.recording?.joinable !== false)
+      (landing.kind === 'shared' && landing.shareable && landing.recording?.joinable !== false)
     )
   }
 

@@ -1,7 +1,7 @@
 /** Whether a stored response may answer a request (RFC 9111 §4). Pure: the time is given. */
 import type { Reason } from '../core/reasons.ts'
 import { type Directives, deltaSeconds, namedFields } from '../http/cache-control.ts'
-import type { Entry } from './entry.ts'
+import { Entry } from './entry.ts'
 import { currentAge, lifetime } from './freshness.ts'
 
 /** One rule that was tested on the way to a decision, for people (`revproxy explain`). */
@@ -141,6 +141,19 @@ export const decide = (
     }
   }
   return validate('expired', life.source === 'none' ? 'no freshness given' : `by ${seconds(stale)}`)
+}
+
+const noWish: ReuseRequest = { directives: new Map(), pragmaNoCache: false }
+
+/**
+ * Whether a response that has just come may answer those too who were waiting for it. Not where each use of it needs to
+ * be asked for (`no-cache`, no freshness): RFC 9111 §4 lets several requests have one response only where each of them
+ * may reuse it. How long it was on its way does not count, since they waited for as long.
+ */
+export const servesWaiting = (entry: Entry, shared = true): boolean => {
+  const { receivedAt } = entry.parts
+  const come = new Entry({ ...entry.parts, requestedAt: receivedAt })
+  return decide(come, noWish, receivedAt, undefined, shared).use !== 'validate'
 }
 
 /** A wish of the request that a stored response of that age does not meet (RFC 9111 §5.2.1, §5.4). */

@@ -12,6 +12,7 @@ const whole = (): Landing => ({
   entry: entryOf('x'),
   recording: undefined,
   settled: Promise.resolve(),
+  shareable: true,
 })
 
 const alone: Landing = { kind: 'alone', response: { status: 200, headers: [], body: Buffer.alloc(0) } }
@@ -87,7 +88,7 @@ test('a flight can be joined as long as its body can be had from the first byte'
   const flight = flights.start('k', 1)
   const source = new Readable({ read() {} })
   const recording = recordingOf(source)
-  flight.land({ kind: 'shared', head: [], entry: entryOf(''), recording, settled: Promise.resolve() })
+  flight.land({ ...whole(), recording } as Landing)
   recording
     .reader()
     .on('error', () => {})
@@ -106,7 +107,7 @@ test('a flight whose body is whole, but not in the store yet, can be joined', as
   const flight = flights.start('k', 1)
   const source = new Readable({ read() {} })
   const recording = recordingOf(source)
-  flight.land({ kind: 'shared', head: [], entry: entryOf(''), recording, settled: Promise.resolve() })
+  flight.land({ ...whole(), recording } as Landing)
   const reader = recording.reader().resume()
   source.push('123')
   source.push(null)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Agent, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
+import { formatDate } from '../../src/http/date.ts'
 import { gate, get } from '../support/client.ts'
 import { startProxy, type TextOptions } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -186,6 +187,10 @@ const unshareable: Record<string, Record<string, string>> = {
   'an event stream': { 'cache-control': 'max-age=60', 'content-type': 'text/event-stream' },
   'Vary: *': { 'cache-control': 'max-age=60', vary: '*' },
   'no freshness': {},
+  // Stored, but each use has to be asked for (RFC 9111 §4, §5.2.2.4).
+  'an ETag and no freshness': { etag: '"a"' },
+  'no-cache': { 'cache-control': 'no-cache', etag: '"a"' },
+  'no lifetime': { 'cache-control': 'max-age=0', etag: '"a"' },
 }
 for (const [what, headers] of Object.entries(unshareable)) {
   test(`an answer that is not for sharing (${what}): the others go on by themselves, later ones do not wait`, async (t) => {
@@ -371,4 +376,41 @@ test('requests with credentials, ranges or no-cache never join', async (t) => {
   await until('all are asked for', () => upstream.requests.length === 5)
   open()
   await Promise.all(answers)
+})
+
+test('a 304 is for who asked where it says that each use is to be asked for, and for all where it makes fresh', async (t) => {
+  for (const [lifetime, want] of [
+    ['no-cache', 4],
+    ['max-age=60', 2],
+  ] as const) {
+    const { upstream, proxy, open, coalesced } = await setup(t, async (req, res, letGo) => {
+      const head = { etag: '"a"', date: formatDate(proxy.clock.now()) }
+      if (req.headers['if-none-match'] === undefined)
+        return void res.writeHead(200, { ...head, 'cache-control': 'max-age=1' }).end('x')
+      await letGo
+      res.writeHead(304, { ...head, 'cache-control': lifetime }).end()
+    })
+    await get(proxy.url)
+    proxy.advance(2000)
+    const answers = Array.from({ length: 3 }, () => get(proxy.url))
+    await coalesced(2)
+    open()
+    const texts = (await Promise.all(answers)).map(({ text }) => text)
+    assert.deepEqual(texts, ['x', 'x', 'x'])
+    assert.equal(upstream.requests.length, want, lifetime)
+  }
+})
+
+test('what is short-lived is shared by those who waited for longer than it lives', async (t) => {
+  const { upstream, proxy, open, coalesced } = await setup(t, async (_, res, letGo) => {
+    await letGo
+    const date = formatDate(proxy.clock.now())
+    res.writeHead(200, { 'cache-control': 'max-age=1', etag: '"a"', date }).end('x')
+  })
+  const answers = [get(proxy.url), get(proxy.url)]
+  await coalesced(1)
+  proxy.advance(5000)
+  open()
+  await Promise.all(answers)
+  assert.equal(upstream.requests.length, 1)
 })
