@@ -112,10 +112,12 @@ export const decide = (
     )
   }
   const detail = `stale for ${seconds(stale)}`
-  const maxStale = maxStaleSeconds(req.directives)
+  const wished = maxStaleSeconds(req.directives)
+  // What never was fresh is kept to be asked about: no wish of a client makes it theirs.
+  const maxStale = life.source === 'none' ? undefined : wished
   // §5.2.1.1: with max-age and without max-stale the client does not wish a stale response, however young.
   const unwished =
-    asked?.detail ?? (req.directives.has('max-age') && maxStale === undefined ? 'max-age' : undefined)
+    asked?.detail ?? (req.directives.has('max-age') && wished === undefined ? 'max-age' : undefined)
   const swr = deltaSeconds(directives, 'stale-while-revalidate')
   if (
     (swr !== undefined || maxStale !== undefined) &&
@@ -189,7 +191,8 @@ const fieldText = (entry: Entry): string =>
 
 /**
  * Whether a stale response may stand in for an upstream that failed (RFC 9111 §4.2.4, RFC 5861 §4). An upstream that
- * cannot be reached is enough where nothing forbids it; an answer of 500, 502, 503 or 504 needs stale-if-error.
+ * cannot be reached is enough where nothing forbids it; an answer of 500, 502, 503 or 504 needs stale-if-error. What
+ * never was fresh is kept to be asked about, and stands in only where it says so itself.
  */
 export const standsInOnError = (
   entry: Entry,
@@ -199,13 +202,15 @@ export const standsInOnError = (
   shared = true,
 ): boolean => {
   if (req.directives.has('no-cache') || req.pragmaNoCache || isNoCache(entry.directives)) return false
-  const stale = currentAge(entry, now) - lifetime(entry, shared).seconds
+  const life = lifetime(entry, shared)
+  const stale = currentAge(entry, now) - life.seconds
   // §5.2.2.2 and the like concern what is stale: a fresh one that the client wanted anew may stand in.
   if (stale >= 0 && forbidsStale(entry.directives, shared) !== undefined) return false
-  const allowed =
-    deltaSeconds(entry.directives, 'stale-if-error') ?? deltaSeconds(req.directives, 'stale-if-error')
-  if (allowed !== undefined) return stale <= allowed
-  return failure === 'unreachable'
+  const own = deltaSeconds(entry.directives, 'stale-if-error')
+  if (own !== undefined) return stale <= own
+  if (life.source === 'none') return false
+  const wished = deltaSeconds(req.directives, 'stale-if-error')
+  return wished === undefined ? failure === 'unreachable' : stale <= wished
 }
 
 /** Statuses that count as a failure of the upstream (RFC 5861 §4). */

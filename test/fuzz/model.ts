@@ -10,7 +10,9 @@
  *     with it, only within it; that of the response goes before that of the request.
  *  5. RFC 9110 §14.2: several ranges are answered by the whole.
  *  6. Several stored responses that match: the newest by Date, then by receipt (RFC 9111 §4.1).
- *  7. What cannot be parsed restricts: a lifetime is 0, a restriction holds, a permission does not.
+ *  7. RFC 9111 §4.2.4: a response without any freshness is kept to be validated, and served stale only by its own
+ *     stale-while-revalidate and stale-if-error.
+ *  8. What cannot be parsed restricts: a lifetime is 0, a restriction holds, a permission does not.
  */
 
 /** Name and value. */
@@ -531,7 +533,7 @@ export class ModelCache {
     const behind = directives.seconds('stale-while-revalidate') // RFC 5861 §3
     if (behind !== undefined && -left <= behind) return serve('stale-and-refresh')
     const maxStale = wishes.said.find(({ name }) => name === 'max-stale') // §5.2.1.2
-    if (maxStale !== undefined) {
+    if (maxStale !== undefined && lifetimeOf(stored) !== undefined) {
       const any = maxStale.argument === undefined && !maxStale.malformed
       if (any || -left <= wishes.seconds('max-stale')!) return serve('stale')
     }
@@ -588,7 +590,9 @@ export class ModelCache {
     const stale = staleBy(stored, now)
     if (directives.about('no-cache') === 'all' || wishes.has('no-cache')) return undefined
     if (stale >= 0 && neverStale(directives)) return undefined
-    const window = directives.seconds('stale-if-error') ?? wishes.seconds('stale-if-error')
+    const own = directives.seconds('stale-if-error')
+    if (own === undefined && lifetimeOf(stored) === undefined) return undefined
+    const window = own ?? wishes.seconds('stale-if-error')
     if (window === undefined ? failure === 'status' : stale > window) return undefined
     return answerOf(stored, request, now)
   }

@@ -17,6 +17,14 @@ const rows: readonly ReuseRow[] = [
   { rfc: '9111 §4.2', name: 'fresh', response: [minute], at: 59, want: 'fresh hit' },
   { rfc: '9111 §4.2', name: 'at its expiry', response: [minute], at: 60, want: 'validate expired' },
   { rfc: '9111 §4.2', name: 'no lifetime', response: ['ETag: "a"'], at: 1, want: 'validate expired' },
+  {
+    rfc: '9111 §5.2.1.2',
+    name: 'no lifetime, for a client that takes what is stale',
+    request: ['Cache-Control: max-stale'],
+    response: ['ETag: "a"'],
+    at: 1,
+    want: 'validate expired',
+  },
 
   // directives that concern stale responses only
   {
@@ -668,6 +676,31 @@ const errors: readonly ErrorRow[] = [
     at: 60,
     failure: 'unreachable',
     want: 'error',
+  },
+  {
+    rfc: '9111 §4.2.4',
+    name: 'what never was fresh',
+    response: ['ETag: "a"'],
+    at: 1,
+    failure: 'unreachable',
+    want: 'error',
+  },
+  {
+    rfc: '5861 §4',
+    name: 'what never was fresh, whatever the client wishes',
+    request: ['Cache-Control: stale-if-error=60'],
+    response: ['ETag: "a"'],
+    at: 1,
+    failure: 'unreachable',
+    want: 'error',
+  },
+  {
+    rfc: '5861 §4',
+    name: 'what never was fresh, but says that it may',
+    response: ['ETag: "a"', 'Cache-Control: stale-if-error=60'],
+    at: 1,
+    failure: 'unreachable',
+    want: 'served stale',
   },
 ]
 
