@@ -157,15 +157,16 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     asked.facts.storedAt = clock.now()
     // Its validators may be others now, and with them what If-Range lets stand.
     if (!holds(asked.marks, entry, asked.req.method)) return undefined
-    return { kind: 'validated', entry, shareable: !withdrawn(stored) && servesWaiting(entry, shared) }
+    return { kind: 'validated', entry, shareable: isForOthers(stored) && servesWaiting(entry, shared) }
   }
 
   /** Stores what was brought up to date; drops it where the upstream took back its leave to store it. */
   const refile = async (asked: Asked, entry: Entry): Promise<'stored' | StorageReason> => {
     const not = refusal({ ...storableRequest(asked), method: 'GET' }, entry, rules)
     if (withdrawn(not)) await shelf.drop(asked.key, 'expired')
-    // A request that may not be stored itself leaves what is there as it was (RFC 9111 §5.2.1.5, §3.5).
-    if (withdrawn(not) || not === 'req-no-store' || not === 'authorization') return not!
+    // What is for this client alone leaves what is there as it was (RFC 9111 §5.2.1.5, §3.5, §7.3).
+    if (withdrawn(not) || not === 'req-no-store' || not === 'authorization' || not === 'set-cookie-policy')
+      return not!
     return shelf.save(asked.key, entry)
   }
 
@@ -187,12 +188,17 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
     const whole =
       bytes === undefined ? undefined : combined(stored, withBody(entryOf(asked, response, times), bytes))
     if (whole === undefined) return 'again'
-    asked.facts.storeAt = times.receivedAt
-    asked.facts.storage = await refile(asked, whole)
-    asked.facts.storedAt = clock.now()
+    const { facts } = asked
+    facts.storeAt = times.receivedAt
+    facts.storage = await refile(asked, whole)
+    facts.storedAt = clock.now()
     // The upstream may have sent less than it was asked for.
     if (!holds(asked.marks, whole, asked.req.method)) return 'again'
-    return { kind: 'completed', entry: whole, shareable: servesWaiting(whole, shared) }
+    return {
+      kind: 'completed',
+      entry: whole,
+      shareable: isForOthers(facts.storage) && servesWaiting(whole, shared),
+    }
   }
 
   const fetch = async (next: Handler, asked: Asked, why: Miss, onStored: () => void): Promise<Landing> => {
@@ -339,6 +345,10 @@ const addDetail = (facts: CacheFacts, said: string): void => {
 /** Refusals by which the upstream takes back its leave to store a response. */
 const withdrawn = (outcome: 'stored' | StorageReason | undefined): boolean =>
   outcome === 'no-store' || outcome === 'private' || outcome === 'must-understand' || outcome === 'vary-star'
+
+/** Whether what became of storing a response does not tell that it is for one client alone. */
+const isForOthers = (outcome: 'stored' | StorageReason | undefined): boolean =>
+  !withdrawn(outcome) && outcome !== 'set-cookie-policy'
 
 /** A body as a whole; undefined when it is larger, and then it is ended. Rejects when it breaks off. */
 const readUpTo = async (maxBytes: number, { body }: ProxyResponse): Promise<Buffer | undefined> => {

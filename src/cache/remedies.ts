@@ -38,7 +38,8 @@ export const storageRemedies: Record<StorageReason, string> = {
     "The backend says private. Use public or nothing where others may have it; --private treats this cache as one user's.",
   authorization:
     'The request carries Authorization. public, s-maxage or must-revalidate in the answer allows to store it.',
-  'set-cookie-policy': 'It sets a cookie, and --no-cache-cookies refuses that.',
+  'set-cookie-policy':
+    'It sets a cookie, which others would get with it. Do not set one where nothing changes; or Cache-Control: max-age=… says that it is for all, unless --no-cache-cookies.',
   'status-uncacheable': 'A status like this needs explicit freshness: Cache-Control: max-age=….',
   'must-understand': 'must-understand forbids it for a status that is not known here.',
   'no-freshness':

@@ -6,7 +6,7 @@ import { firstValue, hasField, isConnectionLevel, joinedValue, nominated } from 
 import { parseContentRange } from '../http/range.ts'
 import { varyNames } from '../http/vary.ts'
 import type { Entry } from './entry.ts'
-import { currentAge, heuristicStatuses, lifetime } from './freshness.ts'
+import { currentAge, heuristicStatuses, type Lifetime, lifetime } from './freshness.ts'
 
 /** What the decision needs of the request. */
 export interface StorableRequest {
@@ -67,7 +67,10 @@ export const refusal = (
       return 'authorization'
     }
   }
-  if (!rules.storeCookies && hasField(fields, 'set-cookie')) return 'set-cookie-policy' // RFC 9111 §7.3 leaves it to us
+  // RFC 9111 §7.3 leaves it to the response, so the response has to say so: not by an entity tag alone, of which a
+  // server knows nothing that adds one to every answer, and with it the next client would get this one's session.
+  if (hasField(fields, 'set-cookie') && !(rules.storeCookies && mayShareCookie(entry, rules)))
+    return 'set-cookie-policy'
   if (variesPerClient(fields)) return 'vary-star' // RFC 9111 §4.1
   if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
   if (status === 206 && !soundPart(fields)) return 'range'
@@ -127,11 +130,22 @@ const variesPerClient = (fields: Fields): boolean => {
   return names === '*' || names.some((name) => ofTheClient.has(name))
 }
 
+/** Whether the response says itself that it is fresh for others, or belongs to a single user anyway. */
+const mayShareCookie = (entry: Entry, { shared }: StorageRules): boolean =>
+  !shared || (isExplicit(lifetime(entry, shared)) && lifetime(entry, shared).seconds > 0 && !isNoCache(entry))
+
+/** `no-cache` that concerns the whole response (RFC 9111 §5.2.2.4). */
+const isNoCache = ({ directives }: Entry): boolean =>
+  directives.has('no-cache') && namedFields(directives, 'no-cache') === undefined
+
+/** The response itself gives it, and it is no guess (RFC 9111 §4.2.1). */
+const isExplicit = ({ source }: Lifetime): boolean =>
+  source === 'max-age' || source === 's-maxage' || source === 'Expires'
+
 /** RFC 9110 §9.3.3: a POST with explicit freshness and a Content-Location equal to its URI may serve later GETs. */
 const storablePost = (req: StorableRequest, entry: Entry, { shared }: StorageRules): boolean => {
   if (req.method !== 'POST' || entry.status < 200 || entry.status > 299 || entry.status === 206) return false
-  const { source } = lifetime(entry, shared)
-  if (source !== 'max-age' && source !== 's-maxage' && source !== 'Expires') return false
+  if (!isExplicit(lifetime(entry, shared))) return false
   return firstValue(entry.fields, 'content-location') !== undefined
 }
 

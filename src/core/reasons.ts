@@ -46,7 +46,8 @@ export const storageReasons = {
   private: 'private: not for shared caches (RFC 9111 §5.2.2.7)',
   authorization:
     'answers a request with Authorization without public, must-revalidate or s-maxage (RFC 9111 §3.5)',
-  'set-cookie-policy': 'sets a cookie, and a local rule refuses that',
+  'set-cookie-policy':
+    'sets a cookie without saying that it is fresh for others, or a local rule refuses that (RFC 9111 §7.3)',
   'status-uncacheable':
     'its status is not cacheable by default and nothing says how long it is fresh (RFC 9111 §3)',
   'must-understand': 'must-understand with a status this cache does not understand (RFC 9111 §5.2.2.3)',

@@ -92,7 +92,7 @@ test('force leaves what belongs to one user alone, unless --force-private', asyn
   assert.equal(upstream.requests.length, 4)
   assert.match(
     String((await get(`${careful.url}/cookie`)).headers['cache-status']),
-    /detail="uri-miss not forced with Set-Cookie \(--force-private\); not stored: no-freshness"/,
+    /detail="uri-miss not forced with Set-Cookie \(--force-private\); not stored: set-cookie-policy"/,
   )
   assert.match(
     String(
@@ -127,6 +127,28 @@ test('--no-collapse lets every miss go to the upstream', async (t) => {
   const proxy = await startProxy(t, { target: upstream.url, 'no-collapse': 'true' })
   await Promise.all([get(proxy.url), get(proxy.url), get(proxy.url)])
   assert.equal(upstream.requests.length, 3)
+})
+
+test('nobody gets the cookie of another, whatever an entity tag says of the rest', async (t) => {
+  let cookies = 0
+  const upstream = await startUpstream(t, (req, res) => {
+    // As session middleware does: a cookie for whom it does not know, an entity tag for all.
+    const head: Record<string, string> = { etag: 'W/"home"' }
+    if (req.url === '/fresh') head['cache-control'] = 'max-age=60'
+    if (req.headers.cookie === undefined) head['set-cookie'] = `sid=${++cookies}`
+    res.writeHead(req.headers['if-none-match'] === undefined ? 200 : 304, head).end()
+  })
+  const cookieFor = async (url: string, cookie?: string) =>
+    (await get(url, cookie === undefined ? {} : { headers: { cookie } })).headers['set-cookie']
+  const proxy = await startProxy(t, { target: upstream.url })
+  assert.deepEqual(await cookieFor(proxy.url), ['sid=1'])
+  assert.equal(await cookieFor(proxy.url, 'mine'), undefined)
+
+  const strict = await startProxy(t, { target: upstream.url, 'no-cache-cookies': 'true' })
+  assert.equal(await cookieFor(`${strict.url}/fresh`, 'mine'), undefined)
+  strict.advance(61_000)
+  assert.deepEqual(await cookieFor(`${strict.url}/fresh`), ['sid=2'])
+  assert.equal(await cookieFor(`${strict.url}/fresh`, 'mine'), undefined)
 })
 
 test('--no-cache-cookies refuses responses that set one, and says so', async (t) => {

@@ -223,8 +223,8 @@ const byDefault = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501]
 
 const dateField = (stored: Stored): number => dateOf(only(stored.lines, 'date')) ?? stored.cameAt
 
-/** §4.2.1, in seconds; undefined when nothing tells. */
-const lifetimeOf = (stored: Stored): number | undefined => {
+/** §4.2.1, in seconds, as a field gives it. */
+const explicitLifetimeOf = (stored: Stored): number | undefined => {
   const directives = ofResponse(stored.lines)
   const sMaxAge = directives.seconds('s-maxage')
   if (sMaxAge !== undefined) return sMaxAge
@@ -235,8 +235,15 @@ const lifetimeOf = (stored: Stored): number | undefined => {
     const at = expires.length > 1 ? undefined : dateOf(expires[0])
     return at === undefined ? 0 : Math.max(0, at - dateField(stored)) / 1000
   }
+  return undefined
+}
+
+/** §4.2.1, in seconds; undefined when nothing tells. */
+const lifetimeOf = (stored: Stored): number | undefined => {
+  const explicit = explicitLifetimeOf(stored)
+  if (explicit !== undefined) return explicit
   // §4.2.2
-  if (!byDefault.includes(stored.status) && !directives.permits('public')) return undefined
+  if (!byDefault.includes(stored.status) && !ofResponse(stored.lines).permits('public')) return undefined
   const modified = dateOf(only(stored.lines, 'last-modified'))
   if (modified === undefined || modified >= dateField(stored)) return undefined
   return Math.min((dateField(stored) - modified) / 1000 / 10, 86400)
@@ -289,6 +296,9 @@ const mayStore = (request: Request, stored: Stored): boolean => {
   // Not for storing at all: what no request can match (§4.1), and what is no part that can be placed (§3.3).
   if (varyOf(lines).includes('*')) return false
   if (status === 206 && !stored.partial) return false
+  // §7.3: a cookie is for others only where the response says that it is fresh.
+  const saysFresh = (explicitLifetimeOf(stored) ?? 0) > 0 && directives.about('no-cache') !== 'all'
+  if (only(lines, 'set-cookie') !== undefined && !saysFresh) return false
   // RFC 9110 §15.5.17: an error that may be of the range alone, which others do not ask for.
   if (status >= 400 && valuesOf(request.lines, 'range').length > 0) return false
   const lifetime = lifetimeOf(stored)

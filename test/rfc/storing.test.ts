@@ -450,6 +450,37 @@ const rows: readonly StoringRow[] = [
   { rfc: '9111 §7.3', name: 'a cookie', response: [fresh, 'Set-Cookie: a=b'], want: 'stored' },
   {
     rfc: '9111 §7.3',
+    name: 'a cookie with an entity tag alone',
+    response: ['ETag: "a"', 'Set-Cookie: a=b'],
+    want: 'set-cookie-policy',
+  },
+  {
+    rfc: '9111 §7.3',
+    name: 'a cookie with freshness that is a guess',
+    response: ['Last-Modified: {-9999}', 'Set-Cookie: a=b'],
+    want: 'set-cookie-policy',
+  },
+  {
+    rfc: '9111 §7.3',
+    name: 'a cookie and no lifetime',
+    response: ['Cache-Control: max-age=0', 'ETag: "a"', 'Set-Cookie: a=b'],
+    want: 'set-cookie-policy',
+  },
+  {
+    rfc: '9111 §5.2.2.4',
+    name: 'a cookie and no-cache',
+    response: [`${fresh}, no-cache`, 'ETag: "a"', 'Set-Cookie: a=b'],
+    want: 'set-cookie-policy',
+  },
+  {
+    rfc: '9111 §7.3',
+    name: 'a cookie in the cache of a single user',
+    response: ['ETag: "a"', 'Set-Cookie: a=b'],
+    rules: { shared: false },
+    want: 'stored',
+  },
+  {
+    rfc: '9111 §7.3',
     name: 'a cookie where none may be stored',
     response: [fresh, 'Set-Cookie: a=b'],
     rules: { storeCookies: false },
