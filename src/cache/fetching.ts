@@ -184,7 +184,7 @@ export const fetching = (options: CacheOptions, shelf: Shelf): Fetching => {
       return response.status === 416 || response.status === 304 ? 'again' : undefined
     // Without the same strong validator on both it must not be combined (RFC 9111 §3.4), so it is not even read.
     if (missing.ifRange === undefined) return 'again'
-    const bytes = await readUpTo(options.maxEntryBytes, response)
+    const bytes = await readUpTo(options.maxEntryBytes, response, room)
     const whole =
       bytes === undefined ? undefined : combined(stored, withBody(entryOf(asked, response, times), bytes))
     if (whole === undefined) return 'again'
@@ -350,17 +350,28 @@ const withdrawn = (outcome: 'stored' | StorageReason | undefined): boolean =>
 const isForOthers = (outcome: 'stored' | StorageReason | undefined): boolean =>
   !withdrawn(outcome) && outcome !== 'set-cookie-policy'
 
-/** A body as a whole; undefined when it is larger, and then it is ended. Rejects when it breaks off. */
-const readUpTo = async (maxBytes: number, { body }: ProxyResponse): Promise<Buffer | undefined> => {
+/**
+ * A body as a whole; undefined when it is larger or there is no room for it among the others that are on their way, and
+ * then it is ended. Rejects when it breaks off.
+ */
+const readUpTo = async (
+  maxBytes: number,
+  { body }: ProxyResponse,
+  room: ReturnType<typeof recordingRoom>,
+): Promise<Buffer | undefined> => {
   if (Buffer.isBuffer(body)) return body.length > maxBytes ? undefined : body
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxBytes) return undefined
-    chunks.push(chunk)
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      if (bytes + chunk.length > maxBytes || !room.claim(chunk.length)) return undefined
+      bytes += chunk.length
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  } finally {
+    room.release(bytes)
   }
-  return Buffer.concat(chunks)
 }
 
 /** Ends a body that nobody reads. */

@@ -121,3 +121,23 @@ test('what a Range makes the upstream refuse is for nobody else', async (t) => {
     assert.equal((await get(proxy.url + path)).status, 200)
   }
 })
+
+test('what is put together has to find room among all that is on its way into the store', async (t) => {
+  const whole = Buffer.alloc(200_000, 'x')
+  const upstream = await startUpstream(t, (req, res) => {
+    const head = { 'cache-control': 'max-age=60', etag: '"a"' }
+    const range = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '')
+    if (range === null) return void res.writeHead(200, head).end(whole)
+    const [first, last] = [Number(range[1]), range[2] === '' ? 199_999 : Number(range[2])]
+    res
+      .writeHead(206, { ...head, 'content-range': `bytes ${first}-${last}/200000` })
+      .end(whole.subarray(first, last + 1))
+  })
+  const proxy = await startProxy(t, { target: upstream.url, 'cache-size': '100kb' })
+  await get(proxy.url, { headers: { range: 'bytes=0-4' } })
+  assert.equal((await get(proxy.url)).text.length, 200_000)
+  assert.deepEqual(
+    upstream.requests.map(({ headers }) => headers.range),
+    ['bytes=0-4', 'bytes=5-', undefined],
+  )
+})
