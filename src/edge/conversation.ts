@@ -244,9 +244,14 @@ export class Conversation implements Sending {
   }
 
   #sayContinue(res: ServerResponse): void {
-    this.#owesContinue = false
     // RFC 9110 §10.1.1: only where the final answer is not on its way yet.
-    if (!res.headersSent && !res.destroyed) res.writeContinue()
+    if (res.headersSent || res.destroyed) return
+    // Behind another answer it waits for its turn: node would keep it, and put it between the head and the body of this one.
+    if (res.socket === null) res.once('socket', () => this.#sayContinue(res))
+    else {
+      this.#owesContinue = false
+      res.writeContinue()
+    }
   }
 
   #closeGentlyAfterwards(): void {

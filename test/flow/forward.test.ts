@@ -261,6 +261,35 @@ test('a client that expects 100 gets it once the upstream is there to take the b
   assert.equal(upstream.requests[0]!.headers.expect, undefined)
 })
 
+for (const [how, together, want] of [
+  ['waits for it', '', ['HTTP/1.1 200', 'got ', 'HTTP/1.1 100', 'HTTP/1.1 200', 'got abc']],
+  ['does not wait', 'abc', ['HTTP/1.1 200', 'got ', 'HTTP/1.1 200', 'got abc']],
+] as const)
+  test(`a client that expects 100 behind a request that has no answer yet, and ${how}: no answer is torn apart by it`, async (t) => {
+    const first = gate()
+    const upstream = await startUpstream(t, async (req, res) => {
+      let body = ''
+      for await (const chunk of req) body += chunk
+      if (req.url === '/first') await first.promise
+      res.end(`got ${body}`)
+    })
+    const proxy = await startProxy(t, { target: upstream.url, ...passing })
+    const client = talk(t, proxy.port)
+    client.send(
+      `GET /first HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n${together}`,
+    )
+    await proxy.until((_, [, second]) =>
+      together === '' ? second?.upstream?.sentAt !== undefined : second?.headAt !== undefined,
+    )
+    first.open()
+    if (together === '') {
+      await client.until(/Continue\r\n\r\n$/)
+      client.send('abc')
+    }
+    const text = await client.until(/got abc$/)
+    assert.deepEqual(text.match(/HTTP\/1\.1 \d+|got (?:abc)?/g), want)
+  })
+
 test('a client that expects 100 is told at once when the upstream is not there', async (t) => {
   const upstream = await startUpstream(t, () => {})
   await upstream.stop()
