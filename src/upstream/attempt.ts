@@ -11,7 +11,7 @@ import type { Clock } from '../core/clock.ts'
 import { isOfUpstream, ProxyError } from '../core/errors.ts'
 import type { UpstreamFacts } from '../core/exchange.ts'
 import type { Fields, ProxyRequest, ProxyResponse } from '../core/types.ts'
-import { editFields, endToEnd, firstValue, joinedValue } from '../http/fields.ts'
+import { editFields, endToEnd, firstValue, joinedValue, trimOws, withoutFields } from '../http/fields.ts'
 import { brokenOff, type UpstreamErrorFacts, upstreamError } from './errors.ts'
 import { type SilenceWatch, Watched } from './silence.ts'
 import { breakOf } from './write-errors.ts'
@@ -45,11 +45,17 @@ const notInTrailers: ReadonlySet<string> = new Set([
 ])
 
 const text = (raw: Buffer | string): string => (typeof raw === 'string' ? raw : raw.toString('latin1'))
+/** undici leaves the blanks behind a value, which are no part of it (RFC 9112 §5.1): no client of HTTP/2 would take them. */
 const toFields = (raw: RawHeaders): string[] => {
   const fields = new Array<string>(raw.length)
-  for (let i = 0; i < raw.length; i++) fields[i] = text(raw[i]!)
+  for (let i = 0; i < raw.length; i++) fields[i] = trimOws(text(raw[i]!))
   return fields
 }
+const length: ReadonlySet<string> = new Set(['content-length'])
+/** Some say one in answers that never have a body, where it must not be (RFC 9110 §8.6): who believes it waits for a body. */
+const withoutLength = (status: number, fields: string[]): string[] =>
+  status < 200 || status === 204 ? withoutFields(fields, length) : fields
+
 const toTrailers = (raw: RawHeaders): Fields => {
   const fields = endToEnd(toFields(raw))
   const kept: string[] = []
@@ -265,7 +271,7 @@ export class Attempt extends Watched {
     // 101 answers nothing we asked for: Upgrade is never forwarded here.
     if (status < 100 || status === 101) this.#stop(this.#invalid(`the status ${status} unasked`))
     else if (++this.#interims > MAX_INTERIM) this.#stop(this.#invalid('interim answers without end'))
-    else this.#req.onInformation?.(status, endToEnd(headers))
+    else this.#req.onInformation?.(status, withoutLength(status, endToEnd(headers)))
   }
 
   #invalid(what: string): ProxyError {
@@ -304,7 +310,7 @@ export class Attempt extends Watched {
   /** At the end of the tick in which the head came: whatever came with it is here. */
   #giveHead(): void {
     const status = this.#status
-    const headers = editFields(endToEnd(this.#headers), this.#context.responseEdits)
+    const headers = editFields(withoutLength(status, endToEnd(this.#headers)), this.#context.responseEdits)
     const chunks = this.#chunks
     if (this.#error !== undefined) {
       this.#fail(brokenOff(this.#error, this.#context.errorFacts), this)

@@ -111,6 +111,7 @@ test('a request without a body gets none, whatever its method', async (t) => {
 
 for (const [name, status, sent, want] of [
   ['204', 204, {}, undefined],
+  ['204 with a length all the same', 204, { 'content-length': '5' }, undefined],
   ['304 with the length of what it does not carry', 304, { 'content-length': '1234' }, '1234'],
   ['205', 205, { 'content-length': '0' }, '0'],
   ['999', 999, { 'content-length': '0' }, '0'],

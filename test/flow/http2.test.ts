@@ -8,6 +8,7 @@ import { gate, get } from '../support/client.ts'
 import { http2Client, whole } from '../support/http2-client.ts'
 import { data, headers, opening, reset } from '../support/http2-frames.ts'
 import { startProxy, type TextOptions } from '../support/proxy.ts'
+import { startRawUpstream } from '../support/raw-upstream.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const post = { ':method': 'POST', ':scheme': 'http', ':authority': 'localhost', ':path': '/' }
@@ -137,6 +138,35 @@ test('trailers and interim answers come through to HTTP/2', async (t) => {
   assert.equal(got.trailers?.['x-sum'], '42')
   assert.equal(got.information[0]?.[':status'], 103)
 })
+
+for (const [name, answer, status] of [
+  // Upgrade has undici read it, which leaves the blanks behind a value.
+  ['blanks behind its values', '200 OK\r\nUpgrade: x\r\nX-A: a \t\r\nContent-Length: 5 \r\n\r\nhello', 200],
+  [
+    'blanks behind the values of its trailers',
+    '200 OK\r\nUpgrade: x\r\nX-A: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: b \r\n\r\n',
+    200,
+  ],
+  [
+    'a length in its 103',
+    '103 Early Hints\r\nLink: </a> \r\nContent-Length: 7\r\n\r\nHTTP/1.1 200 OK\r\nX-A: a\r\nContent-Length: 5\r\n\r\nhello',
+    200,
+  ],
+  ['a length in its 204', '204 No Content\r\nX-A: a\r\nContent-Length: 5\r\n\r\n', 204],
+] as const)
+  test(`an answer with ${name} is well-formed in HTTP/2`, async (t) => {
+    const upstream = await startRawUpstream(t, () => `HTTP/1.1 ${answer}`)
+    const { client } = await start(t, { target: upstream.url })
+    const got = await client.ask({})
+    assert.deepEqual([got.status, got.headers['x-a']], [status, 'a'])
+    assert.equal(got.text, status === 204 ? '' : 'hello')
+    assert.equal(got.headers['content-length'], status === 204 ? undefined : '5')
+    assert.equal(got.trailers?.['x-t'], name.includes('trailers') ? 'b' : undefined)
+    assert.deepEqual(
+      got.information.map((head) => [head[':status'], head.link, head['content-length']]),
+      name.includes('103') ? [[103, '</a>', undefined]] : [],
+    )
+  })
 
 test('a client that resets its stream ends the upstream request, and the exchange says so', async (t) => {
   const left = gate()
