@@ -18,6 +18,10 @@ const both = (names: readonly string[]): string =>
 /** The proxy port is taken. */
 export const portInUse = (port: number): string => `port ${port} is in use. Use -p 0 for a free one.`
 
+/** The proxy would listen where its target is. */
+export const targetIsSelf = (target: string): string =>
+  `the target ${shownUrl(target)} is where this proxy itself would listen. Use -p for another port; 0 takes a free one.`
+
 /** The admin port that was asked for is taken. */
 export const adminPortInUse = (port: number): string =>
   `admin port ${port} is in use. Use --admin 0 for a free one, --admin off for none.`

@@ -12,7 +12,7 @@ import { lineSink } from '../observe/sink.ts'
 import { summary } from '../observe/summary.ts'
 import { formatSpan } from '../observe/units.ts'
 import { type Options, redactedByDefault } from '../options.ts'
-import { type RunningProxy, startProxy } from '../proxy.ts'
+import { listenHosts, type RunningProxy, startProxy } from '../proxy.ts'
 import { banner } from './banner.ts'
 import { colorLevel } from './color.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -33,11 +33,12 @@ import {
   requestsLost,
   speaksTls,
   stopping,
+  targetIsSelf,
   tooFewFiles,
   tooSlow,
 } from './messages.ts'
 import { seldom } from './seldom.ts'
-import { type Given, printConfig, settle } from './settings.ts'
+import { type Given, printConfig, settle, UsageError } from './settings.ts'
 
 /** What a run is started with. */
 export interface RunInput {
@@ -100,6 +101,19 @@ const signal = (): Promise<number> =>
     process.on('SIGTERM', on(exitCodes.terminated))
   })
 
+/** Whether requests would go to where this proxy listens, and from there once more, without end. */
+const isItself = (options: Options): boolean => {
+  const { hostname, port, socketPath } = options.target!
+  if (port !== options.port || socketPath !== undefined) return false
+  const isHere = (host: string): boolean => /^(?:localhost|127\.[\d.]+|::1)$/.test(host)
+  return listenHosts(options).some(
+    (host) =>
+      host === hostname ||
+      (hostname === 'localhost' && isHere(host)) ||
+      ((host === '0.0.0.0' || host === '::') && isHere(hostname)),
+  )
+}
+
 const run = async ({ env, version, demo, command }: RunInput, written: Given): Promise<number> => {
   // A command is told the port; whoever runs several of these at once wants a free one each.
   const given = command === undefined ? written : { port: { name: undefined, texts: ['0'] }, ...written }
@@ -108,6 +122,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
     process.stdout.write(printConfig(origins))
     return exitCodes.fine
   }
+  if (isItself(options)) throw new UsageError(targetIsSelf(options.target!.display))
   const clock = systemClock()
   // With a command stdout is the command's.
   const outStream = command === undefined ? process.stdout : process.stderr

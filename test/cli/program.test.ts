@@ -28,6 +28,14 @@ describe('what cannot be understood is refused with exit code 2, naming it and w
     [['--listen=9000'], /--listen: we call it --port/],
     [[':3000', '-p'], /--port needs a value: --port <n>/],
     [[':3000', ':4000'], /more than one target/],
+    // By default; what is alike in name only is another.
+    [
+      [':8080'],
+      /target http:\/\/localhost:8080 is where this proxy itself would listen\. Use -p for another/,
+    ],
+    [['http://[::1]:8080/app'], /is where this proxy itself would listen/],
+    [['http://127.0.0.1:9999', '-p', '9999', '--host', '0.0.0.0'], /is where this proxy itself would listen/],
+    [['http://localhost:9999', '-p', '9999', '--host', '::1'], /is where this proxy itself would listen/],
     [[':3000', '--cache-mode', 'force', '--ttl', '0'], /would cache nothing/],
     [[':3000', '--json', '--log', 'off'], /contradict each other/],
     [
@@ -77,6 +85,15 @@ test('a flag goes before the environment, which goes before the default, and --p
   assert.match(row('no-redact')!, /true +--no-redact$/)
   assert.match(row('target')!, /:3000 +target$/)
   assert.match(row('concurrency')!, /unlimited +default$/)
+})
+
+test('a target on the same port of another address is a target like any other', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hi'))
+  const { port } = new URL(upstream.url)
+  const program = await startProgram(t, [upstream.url, '-p', port, '--host', '::1', '--admin', 'off'])
+  assert.equal((await get(`http://[::1]:${port}/`)).text, 'hi')
+  program.kill('SIGINT')
+  await program.ended
 })
 
 test('--version and --help go to stdout with exit code 0', async (t) => {
