@@ -7,6 +7,7 @@ import type { buildConnector, Dispatcher } from 'undici'
 import Client from 'undici/lib/dispatcher/client.js'
 import type { Attempt } from './attempt.ts'
 import { MAX_HEAD_KB } from './errors.ts'
+import { endPausedAnswers } from './paused-end.ts'
 import type { UpstreamRequest } from './transport.ts'
 import type { Upload } from './upload.ts'
 
@@ -24,6 +25,7 @@ export interface HandedOver {
 /** Hands an answer over to a client of its own, which closes the connection behind it. */
 export const handOver = (origin: string, { asked, attempt, read, socket, upload }: HandedOver): Client => {
   attempt.connection = socket
+  endPausedAnswers(socket)
   let given = false
   // One that is closed by now: undici would dial again for ever.
   const connect: buildConnector.connector = (_asked, callback) =>

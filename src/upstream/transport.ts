@@ -13,6 +13,7 @@ import { type ConnectOptions, connector } from './connector.ts'
 import { isHttp2Only, MAX_HEAD_KB } from './errors.ts'
 import type { Http2Pool } from './http2-pool.ts'
 import type { Http2Request } from './http2-stream.ts'
+import { endPausedAnswers } from './paused-end.ts'
 import { PlainPool } from './plain-pool.ts'
 import { plainRequest } from './plain-request.ts'
 import { wholeOf } from './upload.ts'
@@ -58,6 +59,11 @@ export const transport = (options: TransportOptions): Transport => {
   const spare: TLSSocket[] = []
   let http1 = !mayBeHttp2
   const dialHttp1 = connector(options)
+  const dialForUndici: typeof dialHttp1 = (asked, callback) =>
+    dialHttp1(asked, (...result) => {
+      if (result[0] === null) endPausedAnswers(result[1])
+      callback(...result)
+    })
   const pool = new Pool(target.origin, {
     connections: null,
     pipelining: 1,
@@ -66,13 +72,13 @@ export const transport = (options: TransportOptions): Transport => {
     bodyTimeout: 0,
     maxHeaderSize: MAX_HEAD_KB * 1024,
     connect: !mayBeHttp2
-      ? dialHttp1
+      ? dialForUndici
       : (asked, callback) => {
           const socket = spare.pop()
           // Not at once: undici would not notice that it can go on.
           if (socket !== undefined && !socket.destroyed) queueMicrotask(() => callback(null, socket))
           else
-            dialHttp1(asked, (...result) => {
+            dialForUndici(asked, (...result) => {
               // It has learned HTTP/2 since, and nothing else.
               if (isHttp2Only(result[0])) http1 = !options.http2
               callback(...result)
@@ -116,6 +122,7 @@ export const transport = (options: TransportOptions): Transport => {
       onHttp1(socket, waiting) {
         useHttp1()
         socket.on('error', () => {})
+        endPausedAnswers(socket)
         spare.push(socket)
         for (const send of waiting) send()
       },

@@ -133,6 +133,23 @@ test('shutting down breaks off what is under way, with us and handed over', asyn
   }
 })
 
+test('an answer up to the end of its connection, handed over, ends although its reader has paused (nodejs/undici#5360)', async () => {
+  const { pool, dialled } = startPool()
+  const first = attempt()
+  first.listener.onData = () => false
+  pool.dispatch(request(), first.attempt)
+  await turn()
+  const { socket, push } = connection()
+  dialled[0]!(null, socket)
+  push('HTTP/1.1 200 OK\r\n\r\n')
+  await turn()
+  push('hello')
+  socket.push(null)
+  for (let turns = 0; turns < 5; turns++) await turn()
+  assert.deepEqual(first.told, ['complete'])
+  await pool.close()
+})
+
 test('a dial that failed is told once, and leaves the others alone', async () => {
   const { pool, dialled } = startPool()
   const [first, second] = [attempt(), attempt()]
