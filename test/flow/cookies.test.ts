@@ -16,7 +16,7 @@ const login: Answer = (_, res) =>
     })
     .end('x')
 
-test('a session cookie of a production backend works on http://localhost (node-http-proxy#1165)', async (t) => {
+test('a session cookie of a production backend works on http://localhost (node-http-proxy#1165, http-proxy-middleware#237, create-react-app#4455)', async (t) => {
   const upstream = await startUpstream(t, login)
   const proxy = await startProxy(t, { target: upstream.url, 'host-header': 'api.example.com' })
   const first = await get(proxy.url)

@@ -7,7 +7,7 @@ import { startUpstream } from '../support/upstream.ts'
 const page = 'http://localhost:5173'
 const list = (value: unknown): string[] => String(value ?? '').split(/,\s*/)
 
-test('a preflight is answered by the proxy, and the upstream never sees it', async (t) => {
+test('a preflight is answered by the proxy, and the upstream never sees it (local-cors-proxy#2, http-proxy-cli#6)', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.writeHead(405).end())
   const proxy = await startProxy(t, { target: upstream.url, cors: 'true', rate: '1/m' })
   for (let n = 0; n < 3; n++) {

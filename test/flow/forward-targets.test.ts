@@ -99,7 +99,7 @@ for (const host of ['127.0.0.1', '::1']) {
   })
 }
 
-test('localhost where nothing listens names both addresses', async (t) => {
+test('localhost where nothing listens names both addresses (http-proxy-middleware#783)', async (t) => {
   const upstream = await startUpstream(t, () => {})
   await upstream.stop()
   const proxy = await startProxy(t, { target: `localhost:${upstream.port}`, ...passing, hold: '0' })
@@ -122,7 +122,7 @@ test('a name that does not resolve gets 502 and says so', async (t) => {
   assert.match(text, /^revproxy: the name of http:\/\/nowhere\.invalid cannot be resolved/)
 })
 
-test('a certificate that nobody vouches for gets 502 and the two ways out', async (t) => {
+test('a certificate that nobody vouches for gets 502 and the two ways out (local-cors-proxy#13)', async (t) => {
   const port = await startTls(t, (_, res) => void res.end('hi'))
   const proxy = await startProxy(t, { target: `https://localhost:${port}`, ...passing })
   const { status, text } = await get(proxy.url)

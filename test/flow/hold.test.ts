@@ -20,7 +20,7 @@ const closedPort = async (t: Parameters<typeof startUpstream>[0]): Promise<numbe
   return upstream.port
 }
 
-test('a backend that restarts three times under 200 requests with and without bodies loses none (http-proxy-middleware#1073)', async (t) => {
+test('a backend that restarts three times under 200 requests with and without bodies loses none (http-proxy-middleware#1073, #176, node-http-proxy#426, vite#10562)', async (t) => {
   const seen = new Map<string, number>()
   const echo: Answer = async (req, res) => {
     const chunks: Buffer[] = []

@@ -21,7 +21,7 @@ const start = async (t: TestContext, texts: TextOptions) => {
   return { proxy, client, ca }
 }
 
-test('an HTTP/2 request reaches an HTTP/1.1 upstream with Host, and its answer comes without connection-level fields', async (t) => {
+test('an HTTP/2 request reaches an HTTP/1.1 upstream with Host, and its answer comes without connection-level fields (http-proxy-middleware#426)', async (t) => {
   const upstream = await startUpstream(t, (_, res) => {
     res.writeHead(200, [
       ['Set-Cookie', 'a=1'],

@@ -67,7 +67,7 @@ test('ALPN decides: h2 where it is offered, HTTP/1.1 where it is alone or nothin
   }
 })
 
-test('WebSockets go through TLS (wss://)', async (t) => {
+test('WebSockets go through TLS (wss://) on the port that speaks HTTP/2 (portless#360)', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.end())
   const sockets = new WebSocketServer({ server: upstream.server })
   t.after(() => sockets.close())

@@ -724,7 +724,7 @@ test('closing ends all tunnels and what is about to become one', async (t) => {
   await until(() => front.ends.length === 1 && waiting.ends.length === 1, 'they ended')
 })
 
-test('http-proxy is loaded with the first upgrade only, and nothing is printed', () => {
+test('http-proxy is loaded with the first upgrade only, and nothing is printed (node-http-proxy#1666)', () => {
   const module = fileURLToPath(new URL('../../src/upstream/upgrade.js', import.meta.url))
   const program = `
     import { createRequire } from 'node:module'
