@@ -12,19 +12,25 @@ export interface BodySecrets {
 
 /**
  * The text without the values of secret names: members of JSON, form fields (also of an HTML page), elements and
- * attributes of XML, parameters of URLs.
+ * attributes of XML, lines such as `Authorization: …`, parameters of URLs.
  */
 export const redactedBody = (text: string, kind: TextKind, { secret, url }: BodySecrets): string => {
   // The pairs of a form are those of a query.
   if (kind === 'form') return url(`?${text}`).slice(1)
-  const markup = kind === 'text' && text.includes('<') ? withoutMarkup(text, secret) : text
-  return url(withoutMembers(markup, kind === 'json' ? STRICT_NAME : LOOSE_NAME, secret))
+  if (kind === 'json') return url(withoutMembers(text, STRICT_NAME, secret))
+  const markup = text.includes('<') ? withoutMarkup(text, secret) : text
+  const quoted = withoutMembers(withoutMembers(markup, LOOSE_NAME, secret), BARE_NAME, secret)
+  return url(withoutLines(quoted, secret))
 }
 
 /** The next string of JSON, and whether it is the name of a member. */
 const STRICT_NAME = /"((?:[^"\\]|\\.)*)"(\s*:\s*)?/gs
 /** In other text a quote may be anything: only what looks like a name is taken for one; it may stand in single quotes. */
 const LOOSE_NAME = /["']([\w.$-]{1,100})["'](\s*:\s*)/g
+/** Without quotes, before a value that has some: in scripts, in GraphQL. */
+const BARE_NAME = /(?<![\w.$-])([\w.$-]{1,100})(\s*[:=]\s*)(?=["'])/g
+/** A line that gives a name a value: field lines that somebody echoes, YAML, settings. */
+const LINE = /^([ \t>*#-]*(?:export[ \t]+)?([a-z_][\w.-]{0,99})[ \t]*[:=][ \t]*)([^\s"'].*)$/gim
 
 const withoutMembers = (text: string, name: RegExp, secret: (name: string) => boolean): string => {
   let shown = ''
@@ -40,6 +46,9 @@ const withoutMembers = (text: string, name: RegExp, secret: (name: string) => bo
   }
   return from === 0 ? text : shown + text.slice(from)
 }
+
+const withoutLines = (text: string, secret: (name: string) => boolean): string =>
+  text.replace(LINE, (all, before: string, name: string) => (secret(name) ? before + HIDDEN : all))
 
 const unescaped = (name: string): string => {
   if (!name.includes('\\')) return name
@@ -78,7 +87,7 @@ const valueEnd = (text: string, start: number): number => {
 }
 
 /** A tag, also one that the end of the text cuts off. */
-const TAG = /<([\w:.-]+)((?:[^<>"']|"[^"]*(?:"|$)|'[^']*(?:'|$))*)(>[^<]*)?/g
+const TAG = /<([\w:.-]+)((?:[^<>"']|"[^"]*(?:"|$)|'[^']*(?:'|$))*)(>(?:<!\[CDATA\[.*?(?:\]\]>|$)|[^<]*))?/gs
 const ATTRIBUTE = /([\w:.-]+)(\s*=\s*)("[^"]*(?:"|$)|'[^']*(?:'|$)|[^\s"'>]+)/g
 
 const withoutMarkup = (text: string, secret: (name: string) => boolean): string =>

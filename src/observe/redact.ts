@@ -1,6 +1,7 @@
 import type { Fields } from '../core/types.ts'
 import type { TextKind } from '../http/media-type.ts'
 import { HIDDEN, redactedBody } from './redact-body.ts'
+import { withoutNested } from './redact-nested.ts'
 
 /** Takes secrets out of what is shown, traced or saved. */
 export interface Redactor {
@@ -15,23 +16,38 @@ export interface Redactor {
 }
 
 const TELLING_NAME = /token|secret|passw|api[-_]?key|session|credential|signature/i
-const MAY_HOLD_SECRETS = /[?;#@]|%3f/i
+const MAY_HOLD_SECRETS = /[?;#@"]|%(?:25)*(?:3f|22|40)/i
 const USERINFO = /:\/\/[^/?#\s]*@/g
+// Of a URL that is itself a parameter, and percent-encoded once or more often.
+const ENCODED_USERINFO =
+  /((?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2})(?:(?!%(?:25)*(?:2f|3f|23|26))[^/?#&\s])*(?=%(?:25)*40)/gi
 // A parameter of a query, of a path segment (`;jsessionid=`) or of a fragment (`#access_token=`); also one of a URL
 // that is itself a parameter and therefore percent-encoded. Each delimiter ends the name of the one before it, so
 // that the time stays linear in the length.
-const PARAMETER = /(?:[?&;#]|%(?:3f|26|3b|23))((?:(?!%(?:3f|26|3b|23|3d))[^=&#?;\s])*)(=|%3d)/gi
-const VALUE_END = /[&#\s]/g
-const ENCODED_VALUE_END = /[&#\s]|%(?:26|23)/gi
+const PARAMETER =
+  /(?:[?&;#]|%(?:25)*(?:3f|26|3b|23))((?:(?!%(?:25)*(?:3f|26|3b|23|3d))[^=&#?;\s])*)(=|%(?:25)*3d)/gi
+/** What ends a value, by how often its `=` is percent-encoded: a delimiter that is so more often is part of it. */
+const VALUE_ENDS: readonly RegExp[] = [
+  /[&#\s]/g,
+  ...[0, 1, 2, 3].map((more) => new RegExp(`[&#\\s]|%(?:25){0,${more}}(?:26|23)`, 'gi')),
+]
+/** `a=1,token=x` in a field's value. */
+const LIST_MEMBER = /((?:^|[,;])\s*)([\w.-]{1,100})(\s*=\s*)([^,;]+)/g
+/** What `--cache-key` adds to the URL in the key that `Cache-Status` shows. */
+const KEY_PART = /(%0A)(cookie [^=%"]*=|[^:=%"]*:)((?:(?!%0A)[^"])*)/g
 
+/** Names are encoded as often as the URL that they stand in. */
 const decoded = (name: string): string => {
-  if (!name.includes('%')) return name
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    // Not UTF-8 behind the percent signs; the name as it stands is then all there is to compare.
-    return name
+  let plain = name
+  for (let times = 0; times < VALUE_ENDS.length && plain.includes('%'); times++) {
+    try {
+      plain = decodeURIComponent(plain)
+    } catch {
+      // Not UTF-8 behind the percent signs; the name as it stands is then all there is to compare.
+      return plain
+    }
   }
+  return plain
 }
 
 const asTheyAre: Redactor = {
@@ -63,7 +79,8 @@ export const redactor = ({ names, enabled }: { names: readonly string[]; enabled
     for (let match = PARAMETER.exec(text); match !== null; match = PARAMETER.exec(text)) {
       if (!secret(decoded(match[1]!))) continue
       const start = PARAMETER.lastIndex
-      const end = match[2] === '=' ? VALUE_END : ENCODED_VALUE_END
+      // `=`, `%3d`, `%253d` …
+      const end = VALUE_ENDS[Math.min((match[2]!.length - 1) / 2, VALUE_ENDS.length - 1)]!
       end.lastIndex = start
       const next = end.exec(text)?.index ?? text.length
       if (next > start) shown += text.slice(from, start) + HIDDEN
@@ -76,11 +93,20 @@ export const redactor = ({ names, enabled }: { names: readonly string[]; enabled
 
   const url = (text: string): string => {
     if (!MAY_HOLD_SECRETS.test(text)) return text
-    return withoutSecretParameters(text.includes('@') ? text.replace(USERINFO, `://${HIDDEN}@`) : text)
+    let shown = text.includes('@') ? text.replace(USERINFO, `://${HIDDEN}@`) : text
+    if (shown.includes('%')) shown = shown.replace(ENCODED_USERINFO, (_, slashes: string) => slashes + HIDDEN)
+    return withoutNested(withoutSecretParameters(shown), secret)
   }
+  const member = (all: string, before: string, name: string, equals: string): string =>
+    secret(name) ? before + name + equals + HIDDEN : all
+  const keyPart = (all: string, before: string, name: string): string =>
+    secret(name.startsWith('cookie ') ? 'cookie' : name.slice(0, -1)) ? before + name + HIDDEN : all
   const value = (name: string, text: string): string => {
     if (secret(name)) return text === '' ? text : HIDDEN
-    return url(text)
+    const shown = url(text)
+    if (shown.includes('%0A') && name.toLowerCase() === 'cache-status')
+      return shown.replace(KEY_PART, keyPart)
+    return shown.includes('=') ? shown.replace(LIST_MEMBER, member) : shown
   }
   const body = (text: string, kind: TextKind): string => redactedBody(text, kind, { secret, url })
   return { url, value, body, fields: (fields) => pairs(fields, value) }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { TextKind } from '../../src/http/media-type.ts'
 import { redactor } from '../../src/observe/redact.ts'
 
-const redact = redactor({ names: ['pin', 'password'], enabled: true })
+const redact = redactor({ names: ['pin', 'password', 'authorization'], enabled: true })
 
 const table: Array<[name: string, kind: TextKind, given: string, want: string]> = [
   ['a member', 'json', '{"a":1,"password":"x","b":2}', '{"a":1,"password":"***","b":2}'],
@@ -34,6 +34,8 @@ const table: Array<[name: string, kind: TextKind, given: string, want: string]> 
   ['a script', 'text', "f({'apiKey': 'x', b: 1})", 'f({\'apiKey\': "***", b: 1})'],
   ['an element', 'text', '<a><password>x</password><b>c</b></a>', '<a><password>***</password><b>c</b></a>'],
   ['an element with a prefix', 'text', '<s:token id="1">x</s:token>', '<s:token id="1">***</s:token>'],
+  ['an element in CDATA', 'text', '<token><![CDATA[x<y]]></token><b>c</b>', '<token>***</token><b>c</b>'],
+  ['an element in CDATA that was cut', 'text', '<token><![CDATA[x\n', '<token>***'],
   ['an element that was cut', 'text', '<a><password>x', '<a><password>***'],
   ['an attribute', 'text', '<user name="x" token=\'y\'/>', '<user name="x" token="***"/>'],
   [
@@ -49,6 +51,42 @@ const table: Array<[name: string, kind: TextKind, given: string, want: string]> 
     '<meta name="csrf-token" content="***"><meta name="author" content="y">',
   ],
   ['a URL in text', 'text', 'see https://u:p@h/?token=x&a=b', 'see https://***@h/?token=***&a=b'],
+  [
+    'JSON in a string of JSON',
+    'json',
+    String.raw`{"a":"{\"token\":\"x\",\"b\":\"{\\\"password\\\": [1,{}],\\\"c\\\":2}\"}","d":1}`,
+    String.raw`{"a":"{\"token\":\"***\",\"b\":\"{\\\"password\\\": \\\"***\\\",\\\"c\\\":2}\"}","d":1}`,
+  ],
+  [
+    'a number and a cut string in a string of JSON',
+    'json',
+    String.raw`{"a":"{\"pin\":12,\"b\":3}","c":"{\"token\":\"x`,
+    String.raw`{"a":"{\"pin\":\"***\",\"b\":3}","c":"{\"token\":\"***\"`,
+  ],
+  [
+    'JSON in a form',
+    'form',
+    'payload=%7B%22token%22%3A%22x%22%2C%22a%22%3A+1%7D&b=2',
+    'payload=%7B%22token%22%3A%22***%22%2C%22a%22%3A+1%7D&b=2',
+  ],
+  [
+    'fields that a server echoes',
+    'text',
+    'Host: a\r\nAuthorization: Bearer x\r\nX-Auth-Token: y',
+    'Host: a\r\nAuthorization: ***\r\nX-Auth-Token: ***',
+  ],
+  [
+    'lines of YAML and of settings',
+    'text',
+    '- password: x y\n  secret_key: "z"\nexport API_KEY=w\n# a: b',
+    '- password: ***\n  secret_key: "***"\nexport API_KEY=***\n# a: b',
+  ],
+  [
+    'an argument in GraphQL',
+    'text',
+    '{ login(password: "x", user: "y") { token } }',
+    '{ login(password: "***", user: "y") { token } }',
+  ],
   ['nothing secret', 'text', '<p class="x">1 < 2 && "a": 3</p>', '<p class="x">1 < 2 && "a": 3</p>'],
 ]
 for (const [name, kind, given, want] of table)
@@ -71,8 +109,16 @@ test('no text of the size that is kept takes long', () => {
       '<a b="',
       '<token>',
       '<a b=',
+      '<a><![CDATA[',
       '&token',
       '%3f',
+      '\\',
+      '%22',
+      '%2522a%2522%253a',
+      '\\"token\\":\\"',
+      'a = ',
+      '--',
+      ' ',
     ]) {
       const text = piece.repeat(long / piece.length)
       const startedAt = performance.now()
