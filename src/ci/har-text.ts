@@ -1,6 +1,7 @@
 /** A body as the text of a HAR: decoded where that is safe, with secrets hidden, or nothing. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import type { KeptBody } from '../core/exchange.ts'
+import type { TextKind } from '../http/media-type.ts'
 import type { Redactor } from '../observe/redact.ts'
 
 /** What stands in a HAR (http://www.softwareishard.com/blog/har-12-spec/#content). */
@@ -35,7 +36,7 @@ export const harText = (
   const cut = kept.whole ? {} : { comment: `the first ${bytes.length} bytes` }
   const size = encoded ? { size: bytes.length } : {}
   if (TEXTUAL.test(type) || (type === '' && !bytes.includes(0)))
-    return { text: withoutSecrets(bytes.toString(), type, redact), ...cut, ...size }
+    return { text: redact.body(bytes.toString(), kindOf(type)), ...cut, ...size }
   return { text: bytes.toString('base64'), encoding: 'base64', ...cut, ...size }
 }
 
@@ -50,15 +51,7 @@ const decoded = ({ bytes, whole }: KeptBody, coding: string, maxOutputLength: nu
   }
 }
 
-// A name and what it is given: as JSON writes it (the string may be cut off), and as XML does.
-const MEMBER = /"((?:[^"\\]|\\.){1,200})"(\s*:\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|-?\d[\w.+-]*)/g
-const ELEMENT = /<([\w:.-]{1,200})((?:\s[^<>]{0,500})?)>[^<]+/g
-
-const withoutSecrets = (text: string, type: string, redact: Redactor): string => {
-  const secret = (name: string): boolean => redact.value(name, '1') !== '1'
-  if (/x-www-form-urlencoded/i.test(type)) return redact.url(`?${text}`).slice(1)
-  return redact
-    .url(text)
-    .replace(MEMBER, (all, name: string, colon: string) => (secret(name) ? `"${name}"${colon}"***"` : all))
-    .replace(ELEMENT, (all, name: string, rest: string) => (secret(name) ? `<${name}${rest}>***` : all))
+const kindOf = (type: string): TextKind => {
+  if (/x-www-form-urlencoded/i.test(type)) return 'form'
+  return /json/i.test(type) ? 'json' : 'text'
 }

@@ -42,6 +42,11 @@ describe('bodies in a HAR', () => {
       '{"user":"ada","password" : "topsecret\\"x","n":{"api_key":7,"a":"b"}}',
       '{"user":"ada","password" : "***","n":{"api_key":"***","a":"b"}}',
     ],
+    [
+      'application/vnd.api+json',
+      '{"tokens":["topsecret",{"a":"topsecret"}],"e":"{\\"password\\":\\"topsecret\\"}"}',
+      '{"tokens":"***","e":"{\\"password\\":\\"***\\"}"}',
+    ],
     ['application/problem+json', '{"session_id":"topsecret', '{"session_id":"***"'],
     ['application/x-www-form-urlencoded', 'passwd=topsecret&b=1', 'passwd=***&b=1'],
     ['text/plain; charset=utf-8', 'see http://a/?token=topsecret ünd', 'see http://a/?token=*** ünd'],
