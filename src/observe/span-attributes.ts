@@ -60,12 +60,16 @@ export const addServer = (
   if (port !== undefined) attributes['server.port'] = port
 }
 
-/** Who asked. */
-export const addClient = (attributes: Record<string, AttributeValue>, exchange: Readonly<Exchange>): void => {
+/** Who asked; `redact` takes secrets out of a text with URLs in it. */
+export const addClient = (
+  attributes: Record<string, AttributeValue>,
+  exchange: Readonly<Exchange>,
+  redact: (text: string) => string,
+): void => {
   attributes['client.address'] = exchange.clientAddress
   attributes['network.protocol.version'] = exchange.httpVersion
   const agent = firstValue(exchange.requestHeaders, 'user-agent')
-  if (agent !== undefined) attributes['user_agent.original'] = agent
+  if (agent !== undefined) attributes['user_agent.original'] = redact(agent)
 }
 
 /** What only we know, in the one vocabulary. */

@@ -186,7 +186,7 @@ const ownSpan = (
   addUrl(attributes, url)
   attributes['url.scheme'] = exchange.scheme
   addServer(attributes, exchange.host, exchange.scheme === 'https' ? 443 : 80)
-  if (fromClient) addClient(attributes, exchange)
+  if (fromClient) addClient(attributes, exchange, options.redactUrl)
   if (ended.status !== 0) attributes['http.response.status_code'] = ended.status
   if (exchange.requestBytes > 0) attributes['http.request.body.size'] = exchange.requestBytes
   attributes['http.response.body.size'] = ended.bytes

@@ -23,7 +23,7 @@ const exchange = (facts: Partial<Exchange> = {}, init: Partial<Init> = {}): Exch
     clientAddress: '127.0.0.1',
     httpVersion: '1.1',
     startedAt: AT,
-    requestHeaders: ['Host', 'localhost:8080', 'User-Agent', 'curl/8'],
+    requestHeaders: ['Host', 'localhost:8080', 'User-Agent', 'curl/8 (secret)'],
     ...init,
   })
   made.trace = { traceId: T, spanId: SERVER, upstreamSpanId: CLIENT, sampled: true }
@@ -116,7 +116,7 @@ test('a miss is a server span with its parts below it, in order', () => {
     'server.port': 8080,
     'client.address': '127.0.0.1',
     'network.protocol.version': '1.1',
-    'user_agent.original': 'curl/8',
+    'user_agent.original': 'curl/8 (…)',
     'http.response.status_code': 200,
     'http.response.body.size': 4,
     'revproxy.exchange': 7,
