@@ -37,6 +37,7 @@ import {
 } from './cli/values.ts'
 import type { CacheBackend, HeaderEdit, Target, TraceEndpoint } from './core/values.ts'
 import { FilterError, parseFilter, pointedOut } from './observe/filter.ts'
+import { redactor } from './observe/redact.ts'
 
 /** One option: how it is written, what it means, and how its text becomes a value. */
 export interface OptionSpec<T> {
@@ -96,9 +97,18 @@ const firstOf = (env: NodeJS.ProcessEnv, ...names: string[]) => {
 /** Port 6831 of an agent takes another encoding than the one we write; its neighbour is the right one. */
 const agentPort = (given: string | undefined) =>
   given === undefined || given === '' || given === '6831' ? '6832' : given
-const concealUrl = (text: string) => text.replace(/\/\/[^/@\s]*@/, '//***@')
 const concealHeader = (text: string) =>
   /:\s*$/.test(text) ? text : text.replace(/(?<=[^:\s])[:\s].*$/s, ': ***')
+const concealing = () => redactor({ names: redactedByDefault, enabled: true })
+const concealUrl = (text: string) => concealing().url(text)
+const concealSecretHeader = (text: string) => {
+  const [, name = '', colon = '', value = ''] = /^([^:\s]+)(\s*:\s*)(.+)$/s.exec(text) ?? []
+  return name === '' ? text : name + colon + concealing().value(name, value)
+}
+const target = (text: string): Target => {
+  const parsed = parseTarget(text)
+  return { ...parsed, display: concealUrl(parsed.display) }
+}
 const file = (text: string): string => {
   try {
     return readFileSync(text, 'utf8')
@@ -152,7 +162,8 @@ export const options = {
     flags: '-t, --target <url>',
     group: 'Upstream',
     help: 'the upstream: http, https, h2c (HTTP/2 without TLS), host:port, port, or unix:/path.sock; also as the first argument',
-    parse: parseTarget,
+    parse: target,
+    conceal: concealUrl,
   }),
   'host-header': one({
     flags: '--host-header <target|client|value>',
@@ -175,6 +186,7 @@ export const options = {
     help: 'set a response field; "Name:" removes it',
     separator: 'line',
     parse: parseHeader,
+    conceal: concealSecretHeader,
   }),
   timeout: one({
     flags: '--timeout <duration>',

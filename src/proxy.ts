@@ -424,6 +424,10 @@ export const isUp = (store: Store): boolean => store.kind !== 'redis' || (store 
 export const listenHosts = ({ host }: Options): readonly string[] =>
   host === undefined || host === 'localhost' ? LOOPBACK : [host]
 
+/** Tells targets apart, also by what may not be shown. */
+const identity = ({ socketPath = '', origin, basePath, baseQuery }: Target): string =>
+  `${socketPath}${origin}${basePath}?${baseQuery}`
+
 /** The store of the cache; undefined when it is off. Copies of what is in Redis take `nearBytes`. */
 export const makeStore = async (options: Options, notices: Notices, nearBytes = options['cache-size']) => {
   const urls = options.cache.flatMap((backend) => (backend.kind === 'redis' ? [backend.url] : []))
@@ -433,7 +437,7 @@ export const makeStore = async (options: Options, notices: Notices, nearBytes = 
       urls,
       timeoutMs: options['cache-timeout'],
       // What one user's cache or force stored is not for a cache without these options.
-      scope: [options.target!.display, ...bending(options)].join(' '),
+      scope: [identity(options.target!), ...bending(options)].join(' '),
       nearBytes: options['no-near-cache'] ? 0 : nearBytes,
       onState: ({ url, error }) =>
         error === undefined ? notices.redisBack(url) : notices.redisAway(url, error),

@@ -1,8 +1,7 @@
 /** A body as the text of a HAR: decoded where that is safe, with secrets hidden, or nothing. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import type { KeptBody } from '../core/exchange.ts'
-import type { TextKind } from '../http/media-type.ts'
-import type { Redactor } from '../observe/redact.ts'
+import type { Redactor, TextKind } from '../observe/redact.ts'
 
 /** What stands in a HAR (http://www.softwareishard.com/blog/har-12-spec/#content). */
 export interface HarText {

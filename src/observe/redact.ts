@@ -3,6 +3,8 @@ import type { TextKind } from '../http/media-type.ts'
 import { HIDDEN, redactedBody } from './redact-body.ts'
 import { withoutNested } from './redact-nested.ts'
 
+export type { TextKind }
+
 /** Takes secrets out of what is shown, traced or saved. */
 export interface Redactor {
   /** The URL (or any text that holds URLs) without userinfo and without the values of secret parameters. */

@@ -96,6 +96,16 @@ test('a target on the same port of another address is a target like any other', 
   await program.ended
 })
 
+test('--print-config shows no secret', async (t) => {
+  const given = ['http://h/?token=topsecret', '-H', 'A: topsecret', '--cache', 'redis://:topsecret@h']
+  given.push('--response-header', 'Set-Cookie: a=topsecret', '--response-header', 'Vary: Accept')
+  given.push('--trace', 'http://u:topsecret@h:4318/v1/traces?api_key=topsecret')
+  const { code, stdout } = await runProgram(t, [...given, '--print-config'])
+  assert.equal(code, 0)
+  assert.doesNotMatch(stdout, /topsecret/)
+  assert.match(stdout, /Set-Cookie: \*\*\* {2}Vary: Accept/)
+})
+
 test('--version and --help go to stdout with exit code 0', async (t) => {
   const version = await runProgram(t, ['--version'])
   assert.deepEqual([version.code, version.stderr], [0, ''])

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BadValue, parseTarget } from '../../src/cli/values.ts'
+import { options } from '../../src/options.ts'
 
 for (const [given, want] of [
   ['h2c://localhost:50051', { display: 'h2c://localhost:50051', port: 50051, h2c: true }],
@@ -18,3 +19,14 @@ test('a target of another scheme is refused with those there are', () => {
   assert.throws(() => parseTarget('h2://localhost'), BadValue)
   assert.throws(() => parseTarget('h2c://user:pw@localhost'), /without user and password/)
 })
+
+for (const [given, display] of [
+  ['http://localhost/a?token=x&b=1', 'http://localhost/a?token=***&b=1'],
+  ['unix:/run/a.sock:/b?token=x', 'unix:/run/a.sock:/b?token=***'],
+] as const) {
+  test(`the target ${given} is shown as ${display}`, () => {
+    const target = options.target.parse(given, {})
+    assert.equal(target!.display, display)
+    assert.match(target!.baseQuery, /token=x/)
+  })
+}

@@ -20,7 +20,7 @@ const allowed: Record<string, readonly string[]> = {
   observe: ['core', 'http'],
   admin: ['core', 'observe'],
   demo: [],
-  'options.ts': ['core', 'cli/values.ts', 'ci/expression.ts', 'observe/filter.ts'],
+  'options.ts': ['core', 'cli/values.ts', 'ci/expression.ts', 'observe/filter.ts', 'observe/redact.ts'],
   'server.ts': ['core', 'http', 'edge'],
   edge: ['core', 'http'],
   'desk.ts': ['core', 'cache', 'observe', 'admin', 'options.ts'],
