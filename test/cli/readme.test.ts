@@ -44,6 +44,7 @@ const fullScrape = async (): Promise<string> => {
     cache: { status: 'miss', reason: 'uri-miss', storage: 'stored' },
     upstream: {
       startedAt: 0,
+      status: 200,
       sentBytes: 1,
       receivedBytes: 1,
       address: 'localhost:3000',

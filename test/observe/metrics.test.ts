@@ -154,6 +154,17 @@ test('the server histograms carry method, route, status and scheme', async () =>
   )
 })
 
+test('where no status was sent or received there is no label for one', async () => {
+  const of = setUp()
+  feed(of, { end: { status: 0, error: 'client-gone' }, upstream: {} })
+  const lines = (await of.scrape()).body.split('\n')
+  for (const side of ['server', 'client']) {
+    const counts = lines.filter((line) => line.startsWith(`http_${side}_request_duration_seconds_count`))
+    assert.equal(counts.length, 1)
+    assert.doesNotMatch(counts[0]!, /status_code/)
+  }
+})
+
 const errors: Array<{ name: string; shape: Shape; server: string | undefined; client?: string | undefined }> =
   [
     {
@@ -387,7 +398,7 @@ test('facts that make no sense break nothing', async () => {
     'revproxy_requests_latency_ms_sum{path="/"} 0',
   ])
   assert.deepEqual(await linesOf(of, 'http_server_request_duration_seconds_count'), [
-    'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/",http_response_status_code="other",url_scheme="http"} 3',
+    'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/",url_scheme="http"} 3',
   ])
   assert.deepEqual(await linesOf(of, 'http_server_active'), [
     'http_server_active_requests{http_request_method="GET",url_scheme="http"} 0',

@@ -30,7 +30,9 @@ export const sane = (value: number): number => (value > 0 && value < Number.POSI
 export const statusNumber = (status: number | undefined): number =>
   status !== undefined && status >= 100 && status < 600 ? Math.trunc(status) : 0
 
-export const statusLabel = (status: number): string => (status === 0 ? OTHER : String(status))
+/** The semantic conventions: there is a status where one was sent or received, and nowhere else. */
+export const statusLabels = (status: number | string): Labels =>
+  status === 0 ? {} : { http_response_status_code: String(status) }
 
 /** The address as OpenTelemetry's two attributes; a socket's path has no port. */
 export const addressLabels = (address: string): Labels => {

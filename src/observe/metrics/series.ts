@@ -7,7 +7,7 @@ import {
   methods,
   OTHER,
   seriesKey,
-  statusLabel,
+  statusLabels,
   statusNumber,
   type Words,
 } from './labels.ts'
@@ -50,8 +50,7 @@ class SeriesSet<G> {
       const statusClass = Math.trunc(status / 100)
       let series = this.#late.get(statusClass)
       if (series === undefined) {
-        const label = statusClass === 0 ? OTHER : `${statusClass}xx`
-        series = this.#make({ ...coarse, http_response_status_code: label })
+        series = this.#make({ ...coarse, ...statusLabels(statusClass === 0 ? 0 : `${statusClass}xx`) })
         this.#late.set(statusClass, series)
       }
       return series
@@ -97,7 +96,7 @@ export class ServerSeries {
     const labels = (): Labels => ({
       http_request_method: methods[method]!,
       http_route: route,
-      http_response_status_code: statusLabel(status),
+      ...statusLabels(status),
       // The semantic conventions: the status where nothing tells more, on the server's side from 500 on.
       ...errorLabel(error === 0 ? undefined : this.#errors.list[error]!, status >= 500, status),
       url_scheme,
@@ -134,7 +133,7 @@ export class ClientSeries {
     if (known !== undefined) return known
     const labels = (): Labels => ({
       http_request_method: methods[method]!,
-      http_response_status_code: statusLabel(status),
+      ...statusLabels(status),
       ...addressLabels(this.#addresses.list[address]!),
       // On the client's side a 4xx is an error too.
       ...errorLabel(error === 0 ? undefined : this.#errors.list[error]!, status >= 400, status),
