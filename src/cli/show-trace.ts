@@ -1,6 +1,7 @@
 /** Where the time of one request went, drawn in the terminal; and the list of the last requests. */
 import { escapeControl, shownJson } from '../observe/escape.ts'
-import { type ColorLevel, palette } from '../observe/palette.ts'
+import { cutMiddle, wrapped } from '../observe/fit.ts'
+import { type ColorLevel, type Palette, palette } from '../observe/palette.ts'
 import type { TraceLine, TraceView } from '../observe/trace-view.ts'
 import { formatDuration } from '../observe/units.ts'
 import { madeOf, waterfall } from '../observe/waterfall.ts'
@@ -18,11 +19,11 @@ export const showTrace = (what: string, flags: AdminFlags, env: NodeJS.ProcessEn
       path,
       query: [],
     })) as TraceView
-    const width = process.stdout.columns || COLUMNS
+    const window = process.stdout.columns || undefined
     process.stdout.write(
       flags.json === true
         ? `${shownJson(view)}\n`
-        : traceText(view, { width, color: stdoutColor(flags, env) }),
+        : traceText(view, { window, color: stdoutColor(flags, env) }),
     )
     return exitCodes.fine
   })
@@ -39,27 +40,33 @@ export const listTraces = (limit: string, flags: AdminFlags, env: NodeJS.Process
       return exitCodes.fine
     }
     const paint = palette(stdoutColor(flags, env))
-    for (const line of traces) {
-      const id = String(line.id).padStart(6)
-      process.stdout.write(
-        `${paint.strong(id)}  ${summaryLine(line)}${line.traceId === undefined ? '' : paint.quiet(`  ${line.traceId}`)}\n`,
-      )
-    }
+    const width = process.stdout.columns || Number.POSITIVE_INFINITY
+    for (const line of traces) process.stdout.write(`${listLine(line, width, paint)}\n`)
     return exitCodes.fine
   })
 
-const summaryLine = (line: TraceLine): string => {
+const ID = 6
+const NARROWEST_URL = 12
+/** Beside a trace id there is room for that much. */
+const WITH_TRACE_ID = 48
+
+const listLine = (line: TraceLine, width: number, paint: Palette): string => {
+  const id = line.traceId === undefined ? '' : `  ${line.traceId}`
+  const room = width - ID - 2
+  const shownId = room - id.length >= WITH_TRACE_ID ? id : ''
+  return `${paint.strong(String(line.id).padStart(ID))}  ${summaryLine(line, room - shownId.length)}${paint.quiet(shownId)}`
+}
+
+/** What it is, in one line of that width; the URL is cut. */
+const summaryLine = (line: TraceLine, width: number): string => {
   const { cause, method, url, status, durationMs } = line
-  const what = cause === 'refresh' ? '↻' : escapeControl(method)
-  return [
-    what,
-    escapeControl(url),
-    status === 0 ? '-' : String(status),
-    outcomeOf(line),
-    formatDuration(durationMs),
-  ]
+  const before = `${cause === 'refresh' ? '↻' : escapeControl(method)}  `
+  const after = [status === 0 ? '-' : String(status), outcomeOf(line), formatDuration(durationMs)]
     .filter((part) => part !== '')
-    .join('  ')
+    .map((part) => `  ${part}`)
+    .join('')
+  const room = Math.max(NARROWEST_URL, width - before.length - after.length)
+  return before + cutMiddle(escapeControl(url), room) + after
 }
 
 const outcomeOf = ({ error, limited, cache, reason }: TraceLine): string => {
@@ -69,29 +76,19 @@ const outcomeOf = ({ error, limited, cache, reason }: TraceLine): string => {
   return cache === reason ? cache : `${cache} ${reason}`
 }
 
-/** Words on lines of at most that width, where no word is longer. */
-const wrapped = (text: string, width: number): string[] => {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = word
-    } else line += line === '' ? word : ` ${word}`
-  }
-  return [...lines, line]
-}
-
-/** The view as text: what it is, the drawing, what else there is to know. Ends with a line end. */
+/** The view as text: what it is, the drawing, what else there is to know; where there is no window, nothing is cut. */
 export const traceText = (
   view: TraceView,
-  { width, color }: { width: number; color: ColorLevel },
+  { window, color }: { window: number | undefined; color: ColorLevel },
 ): string => {
+  const width = window ?? COLUMNS
   const paint = palette(color)
   const traceId = view.traceId === undefined ? '' : `, trace ${view.traceId}`
   const lines = [
-    summaryLine(view),
-    paint.quiet(`request ${view.id} at ${new Date(view.startedAt).toISOString()}${traceId}`),
+    summaryLine(view, window ?? Number.POSITIVE_INFINITY),
+    ...wrapped(`request ${view.id} at ${new Date(view.startedAt).toISOString()}${traceId}`, width).map(
+      paint.quiet,
+    ),
     '',
     waterfall(view.spans, { width, color }).trimEnd(),
   ]

@@ -23,6 +23,8 @@ export interface Message {
 
 const MAX_LINES = 60
 const NARROWEST = 20
+/** Columns beside its name in which a value begins. */
+const WORTH_BEGINNING = 8
 /** Before the rest of a field that has no room in its line. */
 const CONTINUED = '    '
 
@@ -34,10 +36,13 @@ export const messageLines = (
   const lines = redact.fields(fields).flatMap(([name, value]) => {
     const label = `${sign} ${escapeControl(name)}:`
     const shown = escapeControl(value)
-    const room = Math.max(NARROWEST, width - label.length - 1)
+    const room = width - label.length - 1
     if (shown.length <= room) return [`${paint.quiet(label)} ${shown}`]
-    const rest = rowsOf(shown.slice(room), Math.max(NARROWEST, width - CONTINUED.length))
-    return [`${paint.quiet(label)} ${shown.slice(0, room)}`, ...rest.map((row) => CONTINUED + row)]
+    // In a narrow window all of a value stands below a long name.
+    const first = room < WORTH_BEGINNING ? 0 : room
+    const rest = rowsOf(shown.slice(first), Math.max(NARROWEST, width - CONTINUED.length))
+    const begin = first === 0 ? paint.quiet(label) : `${paint.quiet(label)} ${shown.slice(0, first)}`
+    return [begin, ...rest.map((row) => CONTINUED + row)]
   })
   if (!withBody || bytes === 0) return lines
   const begin = `${paint.quiet(sign)} `

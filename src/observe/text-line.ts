@@ -1,5 +1,6 @@
 import type { EndFacts, Exchange } from '../core/exchange.ts'
 import { escapeControl } from './escape.ts'
+import { cutMiddle, wrapped } from './fit.ts'
 import { messageLines } from './message-lines.ts'
 import { type ColorLevel, type Palette, palette } from './palette.ts'
 import type { Redactor } from './redact.ts'
@@ -19,7 +20,7 @@ const SHORT_REASON = 12
 const WITH_MILLISECONDS = 100
 const NAMED_REFRESH = 80
 const WIDEST_WATERFALL = 120
-const NARROWEST_WATERFALL = 30
+const NARROWEST_BELOW = 20
 
 /** How lines are laid out. */
 export interface TextLineOptions {
@@ -79,12 +80,12 @@ export const textLine = (options: TextLineOptions): ((ended: EndedExchange) => s
       `${paint[meaning](head)}${detail}${afterReason}  ${duration}${paint.quiet(split)}${afterSplit}` +
       `${paint.quiet(size)}${paint.warning(mark)}`
     const note = noteOf(ended, slow ? exchange : undefined)
-    const between = format === 'plain' ? ' · ' : `\n${INDENT}`
-    if (!verbose) return `${line}${note === '' ? '' : between + note}\n`
-    const below =
+    const noted = note === '' ? '' : format === 'plain' ? ` · ${note}` : below(note, width)
+    if (!verbose) return `${line}${noted}\n`
+    const details =
       messages(exchange, ended, { redact, paint, width: width - INDENT.length }) +
       timeLines(exchange, options, width)
-    return `${line}${note === '' ? '' : between + note}${below}\n`
+    return `${line}${noted}${details}\n`
   }
 }
 
@@ -152,6 +153,12 @@ const noteOf = (ended: EndFacts, slow: Readonly<Exchange> | undefined): string =
   return notes.join(' · ')
 }
 
+/** A note as further lines; in a window that is hardly wider than their indent the terminal folds it. */
+const below = (note: string, width: number): string =>
+  wrapped(note, Math.max(NARROWEST_BELOW, width - INDENT.length))
+    .map((line) => `\n${INDENT}${line}`)
+    .join('')
+
 const messages = (
   exchange: Readonly<Exchange>,
   { bytes }: EndFacts,
@@ -176,7 +183,7 @@ const messages = (
 /** The waterfall where there is a window to draw it in. */
 const timeLines = (exchange: Readonly<Exchange>, { waterfall }: TextLineOptions, width: number): string => {
   const room = Math.min(width, WIDEST_WATERFALL) - INDENT.length
-  if (waterfall === undefined || room < NARROWEST_WATERFALL) return ''
+  if (waterfall === undefined || room < NARROWEST_BELOW) return ''
   const lines = waterfall(exchange, room).trimEnd()
   return lines === '' ? '' : `\n${INDENT}${lines.replaceAll('\n', `\n${INDENT}`)}`
 }
@@ -186,13 +193,6 @@ const cutEnd = (text: string, length: number): string => {
   if (text.length <= length) return text
   if (text[length] === ' ') return text.slice(0, length).replace(/ ·$/, '')
   return length <= 1 ? '' : `${text.slice(0, length - 1).replace(/[ ·]+$/, '')}…`
-}
-
-const cutMiddle = (text: string, length: number): string => {
-  if (text.length <= length) return text
-  const kept = length - 1
-  const tail = Math.floor(kept / 2)
-  return `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`
 }
 
 /** A column that is as wide as the widest of what lately stood in it, from `narrowest` up to a bound. */

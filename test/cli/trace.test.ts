@@ -50,9 +50,10 @@ test('a trace is what was asked, what became of it, the drawing and the notes', 
     notes: ['It is so.'],
   }
   assert.equal(
-    traceText(view, { width: 60, color: 0 }),
+    traceText(view, { window: 60, color: 0 }),
     `GET  /users?\\x1b[2J  200  miss uri-miss  20.0ms
-request 7 at 2026-01-02T12:00:00.000Z, trace ${'ab'.repeat(16)}
+request 7 at 2026-01-02T12:00:00.000Z, trace
+${'ab'.repeat(16)}
 
 GET /users           ▊────────────────────────────█▌  20.0ms
 ├ cache get           ▊                                0.5ms

@@ -96,6 +96,10 @@ test('a long field is folded at the width, too', () => {
     '< Short: y',
   ])
   assert.equal(linesOf({ fields }).length, 2)
+  assert.deepEqual(linesOf({ fields: ['Strict-Transport-Security', 'max-age=31536000'] }, 30), [
+    '< Strict-Transport-Security:',
+    '    max-age=31536000',
+  ])
 })
 
 test('what is no text is told by size and type', () => {

@@ -247,6 +247,27 @@ for (const width of windows) {
     }
   })
 }
+for (const width of [40, 60, 80, 200]) {
+  test(`all that -v shows below a pretty line, and its notes, fit ${width} columns`, () => {
+    const errorMessage = 'target refused on 127.0.0.1:3000 and [::1]:3000 for 5 s. Is it running?'
+    const text = logged(
+      [
+        exchange({
+          url: `/${'x'.repeat(300)}`,
+          requestHeaders: ['Content-Type', 'text/plain; charset=utf-8'],
+          ms: 900,
+          upstream: upstream(800),
+          ended: { status: 502, error: 'upstream-refused', errorMessage },
+        }),
+      ],
+      { format: 'pretty', verbose: true, width: () => width, slowMs: 500 },
+    )
+    const [, ...below] = text.trimEnd().split('\n')
+    assert.match(text.replace(/\s+/g, ' '), /Is it running\? > /)
+    assert.match(text, /^ {13}GET /m)
+    for (const line of below) assert.ok(line.length <= width, `${line.length}: ${line}`)
+  })
+}
 test('in a narrow window the URL stays readable, and of the reason its word', () => {
   const url = '/api/users?page=2&sort=name'
   const cache = { status: 'miss', reason: 'uri-miss', storage: 'no-freshness' } as const
