@@ -70,6 +70,8 @@ const LOOPBACK = ['127.0.0.1', '::1']
 
 /** On every answer: no page may read, frame or keep it, and no browser guess what it is. */
 const guardFields = {
+  // By which `revproxy top` and its kind know that they asked the right port.
+  server: 'revproxy',
   'cache-control': 'no-store',
   'content-security-policy':
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -28,25 +28,35 @@ export const adminUrl = (given: string | undefined): URL => {
   return new URL(whole)
 }
 
-/** One call; gives the JSON it answers. Rejects with AdminError. */
+/** One call; gives the JSON it answers. Rejects with AdminError, also when nothing has come after `withinMs`. */
 export const callAdmin = async (
   base: URL,
   call: { method?: 'GET' | 'DELETE'; path: string; query: ReadonlyArray<readonly [string, string]> },
+  withinMs?: number,
 ): Promise<unknown> => {
   const url = new URL(call.path, base)
   for (const [name, value] of call.query) url.searchParams.append(name, value)
+  const signal = withinMs === undefined ? null : AbortSignal.timeout(withinMs)
   let response: Response
+  let text: string
   try {
-    response = await fetch(url, { method: call.method ?? 'GET' })
+    response = await fetch(url, { method: call.method ?? 'GET', signal })
+    text = await response.text()
   } catch (error) {
+    if (signal?.aborted === true)
+      throw new AdminError(
+        `${base.origin} has not answered for ${(withinMs ?? 0) / 1000} s`,
+        exitCodes.cannotStart,
+      )
     const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).message
     throw new AdminError(
       `no proxy answers on ${base.origin} (${cause}). Is one running? Its banner names its admin address; say it with --admin.`,
       exitCodes.cannotStart,
     )
   }
-  const text = await response.text()
   const body = parse(text)
+  if (response.headers.get('server') !== 'revproxy')
+    throw new AdminError(`${base.origin} is not the admin listener of a revproxy`, exitCodes.cannotStart)
   if (!response.ok) {
     const message = (body as { error?: string } | undefined)?.error ?? text.trim()
     throw new AdminError(message, response.status === 400 ? exitCodes.usage : 1)

@@ -47,7 +47,7 @@ export const topScreen = (stats: Stats, options: TopOptions): string[] => {
   const add = (text: string, by: (text: string) => string = (same) => same): void =>
     void lines.push(by(cut(text, width)))
   const up = formatSeconds((stats.now - stats.startedAt) / 1000)
-  add(`revproxy ${stats.version} → ${escapeControl(stats.target)}   up ${up}`, paint.strong)
+  add(`revproxy ${escapeControl(stats.version)} → ${escapeControl(stats.target)}   up ${up}`, paint.strong)
   add(
     `requests ${rate('requests')}   in flight ${stats.active}${
       stats.waiting > 0 ? ` (${stats.waiting} waiting)` : ''
@@ -119,5 +119,5 @@ const reasonsOf = ({ missReasons }: RouteTotals): string =>
   Object.entries(missReasons)
     .sort(([, a], [, b]) => b - a)
     .slice(0, REASONS)
-    .map(([reason, n]) => `${reason} ×${n}`)
+    .map(([reason, n]) => `${escapeControl(reason)} ×${n}`)
     .join(', ')

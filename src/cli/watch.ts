@@ -1,5 +1,5 @@
 /** A running proxy, looked at each second in the terminal. */
-import { shownJson } from '../observe/escape.ts'
+import { escapeControl, shownJson } from '../observe/escape.ts'
 import type { Stats } from '../observe/stats.ts'
 import { AdminError, adminUrl, callAdmin } from './admin-client.ts'
 import { type AdminFlags, guarded, stdoutColor } from './admin-command.ts'
@@ -7,6 +7,8 @@ import { exitCodes } from './exit-codes.ts'
 import { topScreen } from './top-screen.ts'
 
 const EVERY_MS = 1000
+/** A proxy that is silent for that long is told of; it may be held up, or stopped. */
+const ANSWER_MS = 2000
 const COLUMNS = 100
 
 /** The other screen of a terminal, which leaves the first as it was; no cursor on it. */
@@ -21,7 +23,8 @@ const CTRL_C = '\x03'
 export const watch = (flags: AdminFlags, env: NodeJS.ProcessEnv): Promise<number> =>
   guarded(async () => {
     const base = adminUrl(flags.admin ?? env.REVPROXY_ADMIN)
-    const look = async (): Promise<Stats> => (await callAdmin(base, { path: '/stats', query: [] })) as Stats
+    const look = async (): Promise<Stats> =>
+      (await callAdmin(base, { path: '/stats', query: [] }, ANSWER_MS)) as Stats
     const first = await look()
     if (flags.json === true) process.stdout.write(`${shownJson(first)}\n`)
     else if (process.stdout.isTTY === true) await live(first, look, { flags, env })
@@ -46,7 +49,7 @@ const live = async (
   const draw = (): void => {
     const [width, height] = [stdout.columns || 80, stdout.rows || 24]
     const lines = topScreen(stats, { before, width, height: height - 1, color })
-    const foot = (trouble ?? 'q quits').slice(0, width)
+    const foot = escapeControl(trouble ?? 'q quits').slice(0, width)
     const padded = [...lines, ...new Array<string>(Math.max(0, height - 1 - lines.length)).fill(''), foot]
     stdout.write(`${HOME}${padded.map((line) => line + CLEAR_LINE).join('\r\n')}${CLEAR_BELOW}`)
   }
