@@ -5,6 +5,7 @@ import { firstValue } from '../http/fields.ts'
 import { mediaType } from '../http/media-type.ts'
 import { bodyText } from './body-text.ts'
 import { escapeControl } from './escape.ts'
+import { rowsOf } from './fit.ts'
 import type { Palette } from './palette.ts'
 import type { Redactor } from './redact.ts'
 import { formatSize } from './units.ts'
@@ -71,8 +72,5 @@ const foldedAt =
   (width: number) =>
   (line: string): string[] => {
     const shown = escapeControl(line.replaceAll('\t', '  '))
-    return rowsOf(shown, Math.max(NARROWEST, width))
+    return shown === '' ? [''] : rowsOf(shown, Math.max(NARROWEST, width))
   }
-
-const rowsOf = (text: string, room: number): string[] =>
-  text.length <= room ? [text] : (text.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])

@@ -3,6 +3,7 @@
  * where the whole time is made of it, and a line where it lies in what is below it or nobody waited.
  */
 import { escapeControl } from './escape.ts'
+import { columnsOf, cutEnd, padded } from './fit.ts'
 import { type ColorLevel, type Palette, palette } from './palette.ts'
 import { criticalPath, type DrawnSpan, type Part, type Stretches, spanTree } from './span-tree.ts'
 import { formatDuration } from './units.ts'
@@ -40,17 +41,17 @@ export const waterfall = (
   if (shown.length === 0) return ''
   const start = Math.min(...shown.map(({ startMs }) => startMs))
   const whole = Math.max(...shown.map(({ endMs }) => endMs)) - start
-  const longest = Math.max(...shown.map(({ label }) => label.length))
+  const longest = Math.max(...shown.map(({ label }) => columnsOf(label)))
   const forBars = Math.max(1, Math.min(longest, WIDEST_LABEL, Math.floor(width * 0.45)))
   const cells = width - forBars - DURATION - 2
   const labels = cells < NARROWEST_BAR ? Math.max(1, Math.min(longest, width - DURATION)) : forBars
   const lines = shown.map((row) => {
     const duration = formatDuration(row.endMs - row.startMs).padStart(DURATION)
-    const label = cut(row.label, labels).padEnd(labels)
+    const label = padded(cutEnd(row.label, labels), labels)
     if (cells < NARROWEST_BAR) return label + duration
     return `${label} ${painted(bar(row, { start, whole, cells }), row.paint, paint.quiet)} ${duration}`
   })
-  if (rows.length > shown.length) lines.push(cut(`… ${rows.length - shown.length} more spans`, width))
+  if (rows.length > shown.length) lines.push(cutEnd(`… ${rows.length - shown.length} more spans`, width))
   return `${lines.join('\n')}\n`
 }
 
@@ -129,9 +130,6 @@ const painted = (
   }
   return text
 }
-
-const cut = (text: string, length: number): string =>
-  text.length <= length ? text : `${text.slice(0, length - 1)}…`
 
 /** The tree, flattened from the top; a span whose parent is not there stands at the top itself. */
 const rowsOf = (spans: readonly DrawnSpan[], paint: Palette): Row[] => {

@@ -89,6 +89,20 @@ const table: Array<{ name: string; spans: DrawnSpan[]; width: number; want: stri
     want: ['GET /\\x1b[2Jxxxxx… █████████████   1.0ms'],
   },
   {
+    name: 'a name of wide characters takes two columns for each',
+    spans: [
+      span('a', undefined, 'GET /', [0, 10]),
+      span('b', 'a', '日本', [0, 10], { service: '店' }),
+      span('c', 'a', '日本語の名前がとても長い👧', [0, 10], { service: '店' }),
+    ],
+    width: 40,
+    want: [
+      'GET /              ─────────────  10.0ms',
+      '├ 店: 日本         █████████████  10.0ms',
+      '└ 店: 日本語の名…  ─────────────  10.0ms',
+    ],
+  },
+  {
     name: 'what took no time is still there',
     spans: [span('a', undefined, 'GET /', [0, 0])],
     width: 30,
