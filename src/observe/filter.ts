@@ -4,13 +4,14 @@
  *     either     = both { "or" both }
  *     both       = denied { "and" denied }
  *     denied     = "not" denied | "(" either ")" | comparison
- *     comparison = field [ ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) value ]
+ *     comparison = field [ ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) value ]   ("==" is "=", "=~" is "~")
  *     value      = word | "'" text "'" | '"' text '"'
  *
  * A field alone asks whether there is one: `error`, `not cache`.
  */
 import type { Exchange } from '../core/exchange.ts'
 import { escapeControl } from './escape.ts'
+import { columnsOf } from './fit.ts'
 
 /** An exchange that has ended, as a filter looks at it. */
 export interface Filtered {
@@ -111,7 +112,9 @@ interface Token {
   readonly column: number
 }
 
-const OPERATOR = /^(?:!=|<=|>=|!~|=|<|>|~)/
+/** `==` and `=~` are what other languages call `=` and `~`; as values they would match nothing, and nobody would know why. */
+const OPERATOR = /^(?:!=|<=|>=|!~|==|=~|=|<|>|~)/
+const SAME: Readonly<Record<string, string>> = { '==': '=', '=~': '~' }
 const NAME = /^[A-Za-z][\w-]*/
 
 /** Reads tokens as they are asked for: what follows an operator is a value, whatever it looks like. */
@@ -146,7 +149,7 @@ class Reader {
     if (rest === '') return { kind: 'end', text: '', column }
     if (rest[0] === '(' || rest[0] === ')') return this.#token(rest[0], rest[0], column)
     const operator = OPERATOR.exec(rest)?.[0]
-    if (operator !== undefined) return this.#token('operator', operator, column)
+    if (operator !== undefined) return this.#token('operator', operator, column, SAME[operator])
     return this.#token('word', NAME.exec(rest)?.[0] ?? rest[0]!, column)
   }
 
@@ -285,4 +288,4 @@ const orders: Readonly<Record<string, (a: number, b: number) => boolean>> = {
 
 /** The filter as it was given with a caret below the place, and what is wrong there. */
 export const pointedOut = (source: string, { message, column }: FilterError): string =>
-  `  ${escapeControl(source)}\n  ${' '.repeat(escapeControl(source.slice(0, column - 1)).length)}^ ${message}.`
+  `  ${escapeControl(source)}\n  ${' '.repeat(columnsOf(escapeControl(source.slice(0, column - 1))))}^ ${message}.`
