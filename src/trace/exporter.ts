@@ -13,6 +13,8 @@ export interface Delivery {
   sent(spans: number): void
   /** `why` ends a sentence: no capital, no full stop. */
   lost(spans: number, why: string): void
+  /** Lost, though others that came with them were taken. */
+  refused(spans: number, why: string): void
 }
 
 /** Spans that wait for one endpoint; further ones are dropped (the default of OpenTelemetry's batch processor). */

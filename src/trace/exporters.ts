@@ -125,6 +125,11 @@ class Lane implements Delivery {
     this.#tell(why)
   }
 
+  refused(spans: number, why: string): void {
+    this.dropped += spans
+    this.#tell(why, 'refuses spans')
+  }
+
   async close(deadlineMs: number): Promise<void> {
     const startedAt = performance.now()
     if (this.#exporter === undefined && this.#refusal === undefined) await within(deadlineMs, this.#opening)
@@ -142,13 +147,13 @@ class Lane implements Delivery {
     if (early.length > 0) to(early)
   }
 
-  #tell(why: string): void {
+  #tell(why: string, what = 'takes no spans'): void {
     const now = (this.#options.now ?? (() => performance.now()))()
     if (this.#toldAt !== undefined && now - this.#toldAt < TELL_EVERY_MS) return
     this.#toldAt = now
-    this.#toldDown = true
+    this.#toldDown ||= what === 'takes no spans'
     const so = this.dropped === 0 ? '' : ` ${count(this.dropped)} lost so far.`
-    this.#options.onProblem(`${this.#place} takes no spans: ${why}${/[.?!]$/.test(why) ? '' : '.'}${so}`)
+    this.#options.onProblem(`${this.#place} ${what}: ${why}${/[.?!]$/.test(why) ? '' : '.'}${so}`)
   }
 }
 

@@ -66,12 +66,15 @@ export const otlpExporter = async (
   })
   const retrying = new AbortController()
   endRetriesWith(exporter, retrying.signal)
-  const processor = new BatchSpanProcessor(watched(exporter, ledger, delivery), {
-    maxQueueSize: QUEUE_SPANS,
-    maxExportBatchSize: BATCH_SPANS,
-    scheduledDelayMillis: BATCH_MS,
-    exportTimeoutMillis: ANSWER_MS + 1000,
-  })
+  const processor = new BatchSpanProcessor(
+    watched(exporter, ledger, { delivery, refused: refusals(exporter) }),
+    {
+      maxQueueSize: QUEUE_SPANS,
+      maxExportBatchSize: BATCH_SPANS,
+      scheduledDelayMillis: BATCH_MS,
+      exportTimeoutMillis: ANSWER_MS + 1000,
+    },
+  )
   return {
     add(spans) {
       if (ledger.closed) return delivery.lost(spans.length, closedFirst)
@@ -94,7 +97,11 @@ export const otlpExporter = async (
 }
 
 /** The exporter with books kept and a deadline, since its own begins anew with every byte of an answer. */
-const watched = (exporter: OtelExporter, ledger: Ledger, delivery: Delivery): OtelExporter => ({
+const watched = (
+  exporter: OtelExporter,
+  ledger: Ledger,
+  { delivery, refused }: { delivery: Delivery; refused: () => Refused },
+): OtelExporter => ({
   export(spans, done) {
     ledger.waiting -= spans.length
     ledger.inFlight += spans.length
@@ -105,7 +112,7 @@ const watched = (exporter: OtelExporter, ledger: Ledger, delivery: Delivery): Ot
       clearTimeout(timer)
       ledger.inFlight -= spans.length
       if (!ledger.closed) {
-        if (result.code === SUCCESS) delivery.sent(spans.length)
+        if (result.code === SUCCESS) told(spans.length, refused(), delivery)
         else delivery.lost(spans.length, exportReason(result.error))
       }
       done(result)
@@ -116,6 +123,44 @@ const watched = (exporter: OtelExporter, ledger: Ledger, delivery: Delivery): Ot
   },
   shutdown: () => exporter.shutdown(),
 })
+
+const told = (spans: number, { count, why }: Refused, delivery: Delivery): void => {
+  const lost = Math.min(spans, count)
+  if (lost < spans) delivery.sent(spans - lost)
+  if (lost > 0) delivery.refused(lost, why)
+}
+
+/** Spans that an answer of 200 says were refused all the same. */
+interface Refused {
+  readonly count: number
+  readonly why: string
+}
+const NONE: Refused = { count: 0, why: '' }
+
+/**
+ * OTLP, "Partial Success": the library logs it, for which nobody listens. It does so right before it tells of the
+ * export, where its inside is as we know it; the answer of that moment is given and forgotten.
+ */
+const refusals = (exporter: object): (() => Refused) => {
+  const handler = (exporter as { _delegate?: { _responseHandler?: { handleResponse?: unknown } } })._delegate
+    ?._responseHandler
+  let last = NONE
+  if (typeof handler?.handleResponse === 'function') {
+    handler.handleResponse = (response: unknown): void => {
+      const { rejectedSpans, errorMessage } =
+        (response as { partialSuccess?: Record<string, unknown> } | null)?.partialSuccess ?? {}
+      const count = Math.trunc(Number(rejectedSpans ?? 0))
+      const why =
+        typeof errorMessage === 'string' && errorMessage !== '' ? errorMessage : 'for no given reason'
+      if (count > 0) last = { count, why: failureReason(new Error(why)) }
+    }
+  }
+  return () => {
+    const given = last
+    last = NONE
+    return given
+  }
+}
 
 /** The library's words for what has no code. */
 const exportReason = (error: unknown): string => {

@@ -513,6 +513,23 @@ test('an OTLP endpoint that asks to try again is tried again', async (t) => {
   assert.deepEqual([exporters.exported(), exporters.dropped(), exporters.problems], [SPANS, 0, []])
 })
 
+test('spans that an OTLP endpoint refuses while it takes others are counted and told', async (t) => {
+  const answers = ['{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too\\u001b[1m old"}}', '{}']
+  const collector = await endpoint(t, (res) =>
+    res.writeHead(200, { 'content-type': 'application/json' }).end(answers.shift()),
+  )
+  const exporters = start(t, [otlp(collector.port)])
+  for (const count of [1, 2]) {
+    exporters.end()
+    while (exporters.exported() + exporters.dropped() < count * SPANS)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await exporters.close(1000)
+  assert.deepEqual([exporters.exported(), exporters.dropped()], [2 * SPANS - 1, 1])
+  assert.equal(exporters.problems.length, 1)
+  assert.match(exporters.problems[0]!, /^http:\S+ refuses spans: too \[1m old\. 1 span lost so far\.$/)
+})
+
 test('a span too large for a packet is dropped and counted, the others arrive', async (t) => {
   const receiver = await agent(t)
   const exporters = start(t, [{ kind: 'jaeger-agent', host: '127.0.0.1', port: receiver.port }])
