@@ -84,7 +84,7 @@ class Lane implements Delivery {
   #toldDown = false
 
   constructor(endpoint: TraceEndpoint, options: TraceExporterOptions) {
-    this.#place = shown(endpoint)
+    this.#place = shownEndpoint(endpoint)
     this.#options = options
     const { open = openExporter } = options
     this.#opening = open(endpoint, options.serviceName, this).then(
@@ -160,7 +160,7 @@ class Lane implements Delivery {
 const count = (spans: number): string => `${spans} ${spans === 1 ? 'span' : 'spans'}`
 
 /** The endpoint as it may be shown: without user, password and query. */
-const shown = (endpoint: TraceEndpoint): string => {
+export const shownEndpoint = (endpoint: TraceEndpoint): string => {
   if (endpoint.kind === 'jaeger-agent') {
     const { host, port } = endpoint
     return `jaeger://${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -4,7 +4,7 @@ import type { Fields, Observer } from '../core/types.ts'
 import type { TraceEndpoint } from '../core/values.ts'
 import type { SpanOptions } from '../observe/spans.ts'
 import { continueTrace } from './context.ts'
-import { traceExporters } from './exporters.ts'
+import { shownEndpoint, traceExporters } from './exporters.ts'
 import type { ReceivedSpan } from './otlp-decode.ts'
 import type { Redaction } from './received.ts'
 
@@ -87,6 +87,12 @@ const startReceiving = async (port: number, { endpoints, redact, onProblem }: Tr
     urls: endpoints.flatMap((endpoint) => (endpoint.kind === 'otlp' ? [endpoint.url] : [])),
     onProblem,
   })
+  const others = endpoints.filter(({ kind }) => kind !== 'otlp')
+  if (others.length > 0)
+    onProblem(
+      `the spans of the target are shown, but not passed on to ${others.map(shownEndpoint).join(' and ')}: ` +
+        'no OTLP is taken there. Jaeger takes it on port 4318: --trace http://host:4318.',
+    )
   const receiver = await startReceiver({ port, onSpans: spans.add, onMessage: onwards.pass })
   return {
     url: receiver.url,

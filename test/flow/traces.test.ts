@@ -173,6 +173,18 @@ test('protobuf, gzipped, is read, and passed on byte for byte to every endpoint'
   await until(() => sinks.every(({ taken }) => taken.some(({ url }) => url === '/v1/metrics')))
 })
 
+test('where no OTLP is taken, it is told that the spans of the target do not go there', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
+  const trace = ['jaeger://127.0.0.1:6832', 'http://127.0.0.1:4318']
+  const told = async (more: object) =>
+    (await proxyWith(t, { target: upstream.url, ...more })).notices.filter((one) => /passed on/.test(one))
+  assert.deepEqual(await told({ trace }), [])
+  assert.deepEqual(await told({ trace: trace.slice(1), 'trace-receive': '0' }), [])
+  const [sentence, ...others] = await told({ trace, 'trace-receive': '0' })
+  assert.match(sentence!, /not passed on to jaeger:\/\/127\.0\.0\.1:6832: no OTLP is taken there\./)
+  assert.deepEqual(others, [])
+})
+
 test('what is no OTLP is refused, whatever it is, and the requests go on', async (t) => {
   const upstream = await startUpstream(t, (_, res) => void res.end('hello'))
   const proxy = await proxyWith(t, { target: upstream.url, 'trace-receive': '0' })
