@@ -1,5 +1,6 @@
 /** A command of `--start`: run by a shell, its output among ours, its whole tree ended at the end. */
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import { lineSplitter } from './lines.ts'
 import { type ProcessTree, processTree } from './process-tree.ts'
 
@@ -76,24 +77,6 @@ export const startBackend = (
   }
 }
 
-const signalNumbers: Partial<Record<NodeJS.Signals, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGTRAP: 5,
-  SIGABRT: 6,
-  SIGBUS: 7,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGUSR1: 10,
-  SIGSEGV: 11,
-  SIGUSR2: 12,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-}
-
 /** What a shell would say of how a process ended. */
 export const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null): number =>
-  code ?? 128 + ((signal === null ? undefined : signalNumbers[signal]) ?? 15)
+  code ?? 128 + ((signal === null ? undefined : constants.signals[signal]) ?? constants.signals.SIGTERM)

@@ -3,10 +3,13 @@ import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { exitCodeOf, type ProcessEnd } from './backend.ts'
+import { type ProcessTree, processTree } from './process-tree.ts'
 
 /** The command while it runs. */
 export interface Command {
   readonly pid: number | undefined
+  /** It and what it runs, for when all of that is to end. */
+  readonly tree: ProcessTree | undefined
   readonly ended: Promise<ProcessEnd>
   /** Passes a signal on; nothing when it has ended. */
   signal(name: NodeJS.Signals): void
@@ -28,6 +31,7 @@ export const startCommand = ([file, ...args]: readonly string[], env: NodeJS.Pro
   })
   return {
     pid: child.pid,
+    tree: child.pid === undefined ? undefined : processTree(child.pid),
     ended,
     signal(name) {
       if (child.exitCode === null && child.signalCode === null) child.kill(name)

@@ -18,7 +18,7 @@ const POLL_MS = process.platform === 'linux' ? 20 : 100
 /** So long the system may take to end what got SIGKILL. */
 const AFTER_KILL_MS = 2000
 
-/** The tree of a process that leads a group of its own (spawned `detached`). */
+/** The tree of a process; with the whole of its group where it leads one of its own (spawned `detached`). */
 export const processTree = (leader: number): ProcessTree => {
   if (process.platform === 'win32') return windowsTree(leader)
   const known = new Map<number, string>()
@@ -26,7 +26,8 @@ export const processTree = (leader: number): ProcessTree => {
     const table = processTable()
     const members = new Set<number>()
     for (const { pid, group, startedAt } of table) {
-      if (group === leader || known.get(pid) === startedAt) members.add(pid)
+      const noted = known.get(pid) ?? (pid === leader ? startedAt : undefined)
+      if (group === leader || noted === startedAt) members.add(pid)
     }
     for (let before = -1; before !== members.size; ) {
       before = members.size

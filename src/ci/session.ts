@@ -83,6 +83,7 @@ export const session = (input: SessionInput): Session => {
   let caFile: string | undefined
   let running: Command | undefined
   let commandEnd: ProcessEnd | undefined
+  let commandEnding: Promise<void> | undefined
   let backends: Backends | undefined
   let watchdog: Watchdog | undefined
   let cutShort = false
@@ -97,12 +98,11 @@ export const session = (input: SessionInput): Session => {
       if (answered >= (options['max-requests'] ?? Number.POSITIVE_INFINITY)) stop.abort()
     },
     onBroken({ text }) {
-      if (!options['fail-fast'] || cutShort) return
+      // A command that has ended has a code of its own; its last requests take nothing from it.
+      if (!options['fail-fast'] || cutShort || commandEnd !== undefined) return
       cutShort = true
       say(`${text} can no longer be met; ending the run (--fail-fast).`)
-      const command = running
-      command?.signal('SIGTERM')
-      setTimeout(() => command?.signal('SIGKILL'), COMMAND_GRACE_MS).unref()
+      commandEnding = running?.tree?.end(COMMAND_GRACE_MS)
       stop.abort()
     },
   })
@@ -122,7 +122,7 @@ export const session = (input: SessionInput): Session => {
       else if (name !== 'SIGINT' || !inForeground()) running.signal(name)
     },
     atExit() {
-      running?.signal('SIGKILL')
+      running?.tree?.killNow()
       backends?.killNow()
     },
   })
@@ -142,6 +142,7 @@ export const session = (input: SessionInput): Session => {
       pid = running.pid
       if (pid !== undefined) watchdog?.watch(pid)
       commandEnd = await running.ended
+      await commandEnding
     } catch (error) {
       problems.push(`${given[0]} cannot be run (${(error as NodeJS.ErrnoException).code ?? error}).`)
       say(problems.at(-1)!)

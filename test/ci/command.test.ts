@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +9,7 @@ import { gate } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
-import { folder, gets, node } from './support.ts'
+import { allGone, folder, gets, node } from './support.ts'
 
 const hello = (_: unknown, res: { end(text: string): void }): void => res.end('hello')
 
@@ -78,6 +79,7 @@ describe('exit codes', () => {
       ['SIGKILL', 137],
       ['SIGTERM', 143],
       ['SIGSEGV', 139],
+      ['SIGXCPU', 128 + constants.signals.SIGXCPU],
     ] as const) {
       const ended = await runProgram(t, [
         upstream.url,
@@ -230,6 +232,18 @@ describe('signals', () => {
     await program.until('deaf')
     program.kill('SIGTERM')
     assert.equal((await program.ended).code, 143)
+  })
+
+  test('a second one ends what the command runs too', async (t) => {
+    const deaf = ['sh', '-c', "trap 'echo deaf' TERM; sleep 60 >&- 2>&- & echo pid $!; wait; wait"]
+    const program = await startProgram(t, ['demo', '--', ...deaf])
+    await program.until(/pid \d+\n/)
+    program.kill('SIGTERM')
+    await program.until('deaf')
+    program.kill('SIGTERM')
+    const { code, stdout } = await program.ended
+    assert.equal(code, 143)
+    await allGone([Number(/pid (\d+)/.exec(stdout)?.[1])])
   })
 })
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { get } from '../support/client.ts'
+import { gate, get } from '../support/client.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { type Answer, startUpstream } from '../support/upstream.ts'
-import { folder, gets, node } from './support.ts'
+import { folder, gets, node, runs } from './support.ts'
 
 const answering: Answer = (req, res) => {
   const status = Number(/^\/status\/(\d+)/.exec(req.url ?? '')?.[1] ?? 200)
@@ -76,6 +76,43 @@ describe('--fail-fast', () => {
     ])
     assert.equal(code, 5)
     assert.match(stderr, /5xx==0 can no longer be met; ending the run/)
+  })
+  test('ends all that the command runs', async (t) => {
+    const upstream = await startUpstream(t, answering)
+    // A shell does not pass on what it is told.
+    const line = `sleep 60 >&- 2>&- & echo $!; ${process.execPath} -e "fetch(process.env.REVPROXY_URL + '/status/500')"; wait`
+    const args = [upstream.url, '--fail-fast', '--expect', '5xx==0', '--', 'sh', '-c', line]
+    const { code, stdout } = await runProgram(t, args)
+    assert.equal(code, 5)
+    assert.match(stdout, /^\d+\n$/)
+    assert.equal(runs(Number(stdout)), false)
+  })
+  test('takes nothing from the code of a command that had ended', async (t) => {
+    const [late, release] = [gate(), gate()]
+    const upstream = await startUpstream(t, async (req, res) => {
+      if (req.url === '/late') {
+        late.open()
+        await release.promise
+        res.statusCode = 500
+      } else await late.promise
+      res.end()
+    })
+    const left = "fetch(process.env.REVPROXY_URL + '/late')"
+    const command = node(`
+      const { spawn } = require('node:child_process')
+      spawn(process.execPath, ['-e', ${JSON.stringify(left)}], { stdio: 'inherit', detached: true }).unref()
+      fetch(process.env.REVPROXY_URL + '/go').then(() => process.exit(7))`)
+    const program = await startProgram(t, [
+      upstream.url,
+      '--fail-fast',
+      '--expect',
+      '5xx==0',
+      '--',
+      ...command,
+    ])
+    await program.until('stopping: 1 request is on the way')
+    release.open()
+    assert.equal((await program.ended).code, 7)
   })
   test('without a command too', async (t) => {
     const upstream = await startUpstream(t, answering)
