@@ -30,7 +30,12 @@ export const readBaseline = (file: string): Baseline | undefined => {
   } catch {
     throw new Error('is not JSON')
   }
-  if (found?.revproxyBaseline !== 1 || typeof found.metrics !== 'object' || found.metrics === null)
+  if (
+    found?.revproxyBaseline !== 1 ||
+    typeof found.metrics !== 'object' ||
+    found.metrics === null ||
+    !Object.values(found.metrics).every(Number.isFinite)
+  )
     throw new Error('is not a baseline; --save-baseline writes one')
   return found as Baseline
 }

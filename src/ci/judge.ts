@@ -131,9 +131,9 @@ const judgeOne = (account: Account, input: JudgeInput): Judged => {
     because,
     offenders: outcome === 'failed' ? account.offenders() : [],
   })
-  if (bound === undefined) return result('skipped', 'there is no baseline yet; this run may write it.', null)
   const requests = base.value('requests')!
-  const limit = bound.kind === 'value' ? bound.value : bound.share * requests
+  // Without a baseline yet there is none; a first run with nothing to measure would write one that is of no use.
+  const limit = bound === undefined ? null : bound.kind === 'value' ? bound.value : bound.share * requests
   // `requests==0` and the like are fulfilled by silence, and nothing else is.
   const silenceIsMeant = metric === 'requests' && (limit === 0 || (limit === 1 && operator === '<'))
   if (input.ledger.total.value('requests') === 0 && !silenceIsMeant)
@@ -145,6 +145,7 @@ const judgeOne = (account: Account, input: JudgeInput): Judged => {
       metric === 'hit-ratio' ? 'no request was one that the cache could answer' : 'nothing was to measure'
     return result('failed', `${what}${selector.route === undefined ? '' : ` on ${selector.route}`}.`, limit)
   }
+  if (limit === null) return result('skipped', 'there is no baseline yet; this run may write it.', null)
   if (holds(actual, operator, limit))
     return result('passed', `${canonical(metric, selector)} is ${shown(actual, unit)}.`, limit)
   return result(

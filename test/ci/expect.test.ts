@@ -208,6 +208,15 @@ describe('a baseline', () => {
       assert.equal(code, 0, stderr)
     }
   })
+  test('is not written by a first run that saw nothing', async (t) => {
+    const upstream = await startUpstream(t, answering)
+    const file = join(folder(t), 'b.json')
+    const args = [upstream.url, '--baseline', file, '--save-baseline', file, '--expect', '5xx<=baseline']
+    const { code, stderr } = await runProgram(t, [...args, '--', ...node('')])
+    assert.equal(code, 5)
+    assert.match(stderr, /5xx<=baseline {2}no request came through the proxy\./)
+    assert.equal(existsSync(file), false)
+  })
   test('that has no such value, or is none, is refused before anything starts', async (t) => {
     const file = join(folder(t), 'b.json')
     writeFileSync(file, '{"revproxyBaseline":1,"savedAt":"","metrics":{"p95":1}}')
@@ -223,10 +232,12 @@ describe('a baseline', () => {
     const lacking = await runProgram(t, args('p99'))
     assert.equal(lacking.code, 2)
     assert.match(lacking.stderr, /has no value for p99<=baseline/)
-    writeFileSync(file, '{}')
-    const none = await runProgram(t, args('p95'))
-    assert.equal(none.code, 2)
-    assert.match(none.stderr, /is not a baseline; --save-baseline writes one/)
+    for (const text of ['{}', '{"revproxyBaseline":1,"savedAt":"","metrics":{"p95":null}}']) {
+      writeFileSync(file, text)
+      const none = await runProgram(t, args('p95'))
+      assert.equal(none.code, 2)
+      assert.match(none.stderr, /is not a baseline; --save-baseline writes one/)
+    }
     assert.ok(existsSync(file))
   })
 })

@@ -195,6 +195,10 @@ describe('a baseline', () => {
   test('that has no such value skips', () => {
     assert.equal(judged('p95<=baseline', traffic).outcome, 'skipped')
   })
+  test('without one yet, what measures nothing fails all the same', () => {
+    assert.match(judged('requests<=baseline', []).because, /no request came through the proxy/)
+    assert.equal(judged('p95{route=/nowhere}<=baseline', traffic).outcome, 'failed')
+  })
 })
 
 test('what can no longer be met is told once, as soon as it is so', () => {
