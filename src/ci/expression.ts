@@ -154,6 +154,8 @@ const checkedLabel = (
 ): string => {
   if (label === 'route') {
     if (!value.startsWith('/')) throw new BadValue('a route begins with /, such as /users/:id or /api/*', at)
+    // No request would ever be on it: the query is no part of a route.
+    if (/[?#]/.test(value)) throw new BadValue('a route is a path without query, such as /users/:id', at)
     return value
   }
   if (label === 'method') return value.toUpperCase()

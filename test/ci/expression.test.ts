@@ -78,6 +78,7 @@ describe('what is wrong is said with its column', () => {
     ['p99{route}<1s', 10, /= is missing: route=/],
     ['p99{path=/a}<1s', 5, /route, method or reason/],
     ['p99{route=api}<1s', 11, /a route begins with \//],
+    ['p99{route=/a?page=1}<1s', 11, /a route is a path without query/],
     ['p99{route=/a<1s', 16, /\} is missing/],
     ['p99{route=/a,route=/b}<1s', 14, /twice/],
     ['p99{reason=expired}<1s', 12, /takes no reason; these do: requests/],
