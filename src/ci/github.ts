@@ -1,5 +1,6 @@
 /** What a GitHub Actions job shows beside the log: its step summary and its annotations. */
 import { appendFileSync } from 'node:fs'
+import { escapeControl } from '../observe/escape.ts'
 import type { Report } from './report.ts'
 import { reportMarkdown } from './report-markdown.ts'
 
@@ -8,10 +9,10 @@ export const annotations = ({ expectations, problems, warnings }: Report, env: N
   if (env.GITHUB_ACTIONS !== 'true') return ''
   const failed = expectations.filter(({ outcome }) => outcome === 'failed')
   return [
-    ...warnings.map((text) => annotation('warning', 'revproxy', text)),
-    ...problems.map((text) => annotation('error', 'revproxy', text)),
+    ...warnings.map((text) => annotation('warning', 'revproxy', [text])),
+    ...problems.map((text) => annotation('error', 'revproxy', [text])),
     ...failed.map(({ text, because, offenders }) =>
-      annotation('error', `revproxy: ${text}`, [because, ...offenders.map(({ curl }) => curl)].join('\n')),
+      annotation('error', `revproxy: ${text}`, [because, ...offenders.map(({ curl }) => curl)]),
     ),
   ].join('')
 }
@@ -33,5 +34,6 @@ const data = (text: string): string =>
   text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
 const property = (text: string): string => data(text).replaceAll(':', '%3A').replaceAll(',', '%2C')
 
-const annotation = (level: 'error' | 'warning', title: string, text: string): string =>
-  `::${level} title=${property(title)}::${data(text)}\n`
+/** Elsewhere the lines are read in a terminal, as the rest is. */
+const annotation = (level: 'error' | 'warning', title: string, lines: readonly string[]): string =>
+  `::${level} title=${property(escapeControl(title))}::${data(lines.map(escapeControl).join('\n'))}\n`
