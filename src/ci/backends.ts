@@ -48,6 +48,7 @@ export const startBackends = (
   const held: string[] = []
   const listeners: Array<() => void> = []
   let ending = false
+  let over = false
 
   const prefixed = (index: number, line: string): string =>
     `${paints[index % paints.length]!(`${names[index]!.padEnd(widest)} |`)} ${shownLine(line, color > 0)}\n`
@@ -55,6 +56,7 @@ export const startBackends = (
     const backend = startBackend(command, {
       env,
       onLine(line) {
+        if (over) return
         if (!quiet) {
           write(prefixed(index, line))
           return
@@ -85,12 +87,7 @@ export const startBackends = (
     },
     onFailed: (listener) => void listeners.push(listener),
     async tail() {
-      const over = backends.filter((backend) => backend.end() !== undefined)
-      // What it left behind may hold the outputs open for ever.
-      await Promise.race([
-        Promise.all(over.map(({ drained }) => drained)),
-        sleep(DRAIN_MS, undefined, { ref: false }),
-      ])
+      await drain(backends.filter((backend) => backend.end() !== undefined))
       return backends
         .flatMap((backend, index) =>
           backend
@@ -104,12 +101,25 @@ export const startBackends = (
     async end() {
       ending = true
       await Promise.all(backends.map((backend) => backend.tree?.end(GRACE_MS)))
+      // What they wrote last stands before the report, and nothing behind it.
+      await drain(backends)
+      over = true
     },
     killNow() {
       ending = true
       for (const { tree } of backends) tree?.killNow()
     },
   }
+}
+
+/** What a backend left behind may hold its outputs open for ever. */
+const drain = async (backends: readonly Backend[]): Promise<void> => {
+  const late = new AbortController()
+  await Promise.race([
+    Promise.all(backends.map(({ drained }) => drained)),
+    sleep(DRAIN_MS, undefined, { signal: late.signal }).catch(() => {}),
+  ])
+  late.abort()
 }
 
 /** What stands before their lines: the program or script, numbered when two are the same. */

@@ -38,6 +38,8 @@ export interface SessionInput {
   /** Takes text for stderr. */
   readonly write: (text: string) => void
   readonly say: (sentence: string) => void
+  /** Resolves when what was written so far is out, or has waited for a reader too long. */
+  readonly flush: () => Promise<unknown>
   /** Takes an event of `--json`; undefined without it. */
   readonly emit: ((line: string) => void) | undefined
 }
@@ -212,6 +214,8 @@ export const session = (input: SessionInput): Session => {
         )
       const lacking = await har?.close()
       if (lacking !== undefined) say(lacking)
+      // The report would not find room behind what a reader has left lying.
+      await input.flush()
       return conclude(
         {
           options,

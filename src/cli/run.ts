@@ -114,6 +114,9 @@ const isItself = (options: Options): boolean => {
   )
 }
 
+/** So long a report waits for a reader that has fallen behind. */
+const REPORT_ROOM_MS = 2000
+
 const run = async ({ env, version, demo, command }: RunInput, written: Given): Promise<number> => {
   // A command is told the port; whoever runs several of these at once wants a free one each.
   const given = command === undefined ? written : { port: { name: undefined, texts: ['0'] }, ...written }
@@ -172,6 +175,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
         width: () => process.stderr.columns,
         write: err.write,
         say,
+        flush: () => Promise.all([out.flush(REPORT_ROOM_MS), err.flush(REPORT_ROOM_MS)]),
         emit: format === 'json' ? out.write : undefined,
       })
     : undefined

@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { freePort } from '../support/free-port.ts'
 import { type Program, runProgram, startProgram } from '../support/program.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { readJunit } from './junit-reader.ts'
 import { allGone, backendScript, folder, gets, node, pidsIn, runs, until } from './support.ts'
+
+const executable = fileURLToPath(new URL('../../bin/revproxy.js', import.meta.url))
 
 /** A shell command line that runs the backend, in a shell of its own as `npm run` does. */
 const backend = (port: number, pids: string, delayMs = 0): string =>
@@ -284,6 +289,49 @@ describe('--wait', () => {
     await program.until('waiting for http://localhost')
     program.kill('SIGINT')
     assert.equal((await program.ended).code, 130)
+  })
+})
+
+describe('a backend that writes much', () => {
+  /** Writes lines, so many or for ever, then \`then\`. */
+  const writes = (port: number, lines: string, then = ''): string =>
+    `${process.execPath} -e "let n = ${lines}; const go = () => { while (n-- > 0) if (!process.stdout.write('y'.repeat(99) + '\\n')) return process.stdout.once('drain', go); ${then} }; require('node:http').createServer((_, res) => res.end()).listen(${port}, '127.0.0.1', go)"`
+
+  test('writes nothing behind the report', async (t) => {
+    const port = await freePort()
+    const args = [`:${port}`, '--start', writes(port, '1e9'), '--', ...gets(['/'], 3)]
+    const { code, stderr } = await runProgram(t, args)
+    assert.equal(code, 3)
+    assert.match(stderr.slice(-1000), /\nrevproxy: exit code 3: the command ended with 3\.\n$/)
+  })
+
+  test('costs no report, when stderr is read late', async (t) => {
+    const port = await freePort()
+    const flag = join(folder(t), 'flag')
+    const child = spawn(
+      process.execPath,
+      [
+        executable,
+        `:${port}`,
+        '--admin',
+        'off',
+        '--start',
+        writes(port, '80_000', `require('node:fs').writeFileSync('${flag}', '')`),
+        '--',
+        ...node(
+          "const wait = setInterval(() => { if (require('node:fs').existsSync(process.argv[1])) { clearInterval(wait); fetch(process.env.REVPROXY_URL + '/late') } }, 5)",
+          flag,
+        ),
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    t.after(() => child.kill('SIGKILL'))
+    await until(() => existsSync(flag), 'all that the backend writes')
+    // By then the run is over, and its report has nowhere to go.
+    await sleep(1500)
+    const stderr = (await child.stderr.toArray()).join('')
+    assert.match(stderr, /log lines dropped/)
+    assert.match(stderr.slice(-2000), /\n {2}\/late +1 /)
   })
 })
 
