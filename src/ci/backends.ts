@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { escapeControl } from '../observe/escape.ts'
 import { type ColorLevel, palette } from '../observe/palette.ts'
 import { formatDuration } from '../observe/units.ts'
-import { type Backend, startBackend } from './backend.ts'
+import { type Backend, type ProcessEnd, startBackend } from './backend.ts'
 import { shownLine } from './lines.ts'
 import type { Watchdog } from './watchdog.ts'
 
@@ -11,11 +11,13 @@ import type { Watchdog } from './watchdog.ts'
 export interface Backends {
   /** The first that has ended with a code other than 0, with what became of it. */
   failed(): string | undefined
+  /** What became of those that have ended with 0. */
+  finished(): string[]
   /** Calls back as soon as one has failed. */
   onFailed(listener: () => void): void
   /** The last lines of each one's output; what one that has ended wrote last is waited for. */
   tail(): Promise<string>
-  /** What `-q` has held back. */
+  /** What `-q` has held back since it was last asked. */
   held(): string
   /** Ends all their trees. */
   end(): Promise<void>
@@ -81,10 +83,14 @@ export const startBackends = (
       const backend = failure()
       const end = backend?.end()
       if (backend === undefined || end === undefined) return undefined
-      const how = end.signal === undefined ? `with code ${end.code}` : `by ${end.signal}`
-      found = `--start "${escapeControl(backend.command)}" ended ${how} after ${formatDuration(end.afterMs)}.`
+      found = endOf(backend, end)
       return found
     },
+    finished: () =>
+      backends.flatMap((backend) => {
+        const end = backend.end()
+        return end?.code === 0 ? [endOf(backend, end)] : []
+      }),
     onFailed: (listener) => void listeners.push(listener),
     async tail() {
       await drain(backends.filter((backend) => backend.end() !== undefined))
@@ -97,7 +103,7 @@ export const startBackends = (
         )
         .join('')
     },
-    held: () => held.join(''),
+    held: () => held.splice(0).join(''),
     async end() {
       ending = true
       await Promise.all(backends.map((backend) => backend.tree?.end(GRACE_MS)))
@@ -110,6 +116,11 @@ export const startBackends = (
       for (const { tree } of backends) tree?.killNow()
     },
   }
+}
+
+const endOf = ({ command }: Backend, { code, signal, afterMs }: ProcessEnd): string => {
+  const how = signal === undefined ? `with code ${code}` : `by ${signal}`
+  return `--start "${escapeControl(command)}" ended ${how} after ${formatDuration(afterMs)}.`
 }
 
 /** What a backend left behind may hold its outputs open for ever. */

@@ -53,12 +53,16 @@ export const bringUp = async (given: BringUp): Promise<'ready' | 'late' | 'stopp
 
   const ended = backends?.failed()
   const sentences =
-    ended === undefined ? notReady(options, waited) : [ended, ...notReadyThen(options, waited)]
+    ended === undefined
+      ? notReady(options, waited, backends?.finished() ?? [])
+      : [ended, ...notReadyThen(options, waited)]
   for (const sentence of sentences) problem(sentence)
+  const tail = (await backends?.tail()) ?? ''
+  // All that was held back stands before the reason, and the end of it not once more behind it.
+  if (options.quiet) status.write(backends?.held() ?? '')
   const [gist, ...more] = sentences
   say([gist, ...more.map((text) => `  ${escapeControl(text)}`)].join('\n'))
-  const tail = (await backends?.tail()) ?? ''
-  if (tail !== '') status.write(`  its last lines:\n${tail}`)
+  if (tail !== '' && !options.quiet) status.write(`  its last lines:\n${tail}`)
   return 'late'
 }
 

@@ -27,7 +27,8 @@ const signal = (name: NodeJS.Signals): Exit => {
 const run = (happened: Happened): Exit => {
   const { command, cutShort, notReached, signalled, faults, backendDied, failedExpectations } = happened
   const expectation: Exit = { code: exitCodes.expectation, reason: 'expectation-failed' }
-  if (notReached) return { code: exitCodes.notReady, reason: 'target-not-ready' }
+  if (notReached)
+    return { code: exitCodes.notReady, reason: backendDied ? 'backend-ended' : 'target-not-ready' }
   // The command's code is then our own doing.
   if (cutShort) return expectation
   if (command === 'not run') {

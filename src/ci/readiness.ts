@@ -70,11 +70,15 @@ export const waitUntilReady = async (
   }
 }
 
-/** Sentences on a target that was not ready in time: the gist, what was tried, and what to do. */
-export const notReady = (options: Options, waited: Waited): string[] => {
+/**
+ * Sentences on a target that was not ready in time: the gist, which commands of --start had `finished`, what was tried,
+ * and what to do.
+ */
+export const notReady = (options: Options, waited: Waited, finished: readonly string[]): string[] => {
   const answered = waited.tried.some(({ came }) => came?.kind === 'answer')
   return [
     `${options.target!.display} was not ready within ${formatDuration(waited.afterMs)}.`,
+    ...finished,
     ...asked(options, waited),
     answered
       ? 'It is there and answers, but not as wanted: --wait-path asks for another path, --wait-status takes other answers.'

@@ -146,7 +146,10 @@ export const session = (input: SessionInput): Session => {
       commandEnd = await running.ended
       await commandEnding
     } catch (error) {
-      problems.push(`${given[0]} cannot be run (${(error as NodeJS.ErrnoException).code ?? error}).`)
+      const { code } = error as NodeJS.ErrnoException
+      // The file itself was found before.
+      const why = code === 'ENOENT' ? ': the program that its first line names is not there' : ''
+      problems.push(`${given[0]} cannot be run (${code ?? error})${why}.`)
       say(problems.at(-1)!)
     }
     if (pid !== undefined) watchdog?.forget(pid)
@@ -197,8 +200,9 @@ export const session = (input: SessionInput): Session => {
       await (words === undefined ? untilStopped() : runCommand(words))
     },
     async finish() {
-      const died = notReached ? undefined : backends?.failed()
-      if (died !== undefined) {
+      const died = backends?.failed()
+      // Where the target was waited for it was said then.
+      if (died !== undefined && !notReached) {
         problems.push(died)
         say(died)
       }

@@ -172,7 +172,10 @@ describe('exit codes', () => {
     writeFileSync(file, '#!/no/such/interpreter\n', { mode: 0o755 })
     const { code, stderr } = await runProgram(t, ['demo', '--expect', '5xx==0', '--', file])
     assert.equal(code, 3)
-    assert.match(stderr, /script cannot be run \(ENOENT\)\.\n[\s\S]*- 5xx==0 {2}the run did not come to it\./)
+    assert.match(
+      stderr,
+      /script cannot be run \(ENOENT\): the program that its first line names is not there\.\n[\s\S]*- 5xx==0 {2}the run did not come to it\./,
+    )
   })
 
   test('8 after a fault of ours, however well all went', async (t) => {

@@ -38,6 +38,7 @@ describe('which exit code wins', () => {
     [{ command: ended(0), signalled: 'SIGINT', failedExpectations: 1 }, 130, 'interrupted'],
     [{ command: ended(143), cutShort: true, failedExpectations: 1 }, 5, 'expectation-failed'],
     [{ command: 'not run', notReached: true }, 4, 'target-not-ready'],
+    [{ command: 'not run', notReached: true, backendDied: true }, 4, 'backend-ended'],
     [{ command: 'not run', signalled: 'SIGTERM' }, 143, 'terminated'],
     [{ command: 'not run' }, 3, 'cannot-start'],
     [{ command: ended(0), faults: 1, failedExpectations: 1 }, 8, 'internal-error'],

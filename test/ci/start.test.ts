@@ -163,7 +163,7 @@ describe('exit code 4', () => {
       '--start',
       backend(other, join(folder(t), 'p')),
       '--wait',
-      '700ms',
+      '2s',
       '--expect',
       '5xx==0',
       '--',
@@ -195,6 +195,30 @@ describe('exit code 4', () => {
     assert.equal(code, 4)
     assert.match(stderr, /--start "echo cannot do it >&2; exit 7" ended with code 7 after/)
     assert.match(stderr, /its last lines:\n {2}echo \| cannot do it/)
+    assert.match(stderr, /exit code 4: a command of --start ended before its time\./)
+  })
+
+  test('with -q the output stands once, before the reason', async (t) => {
+    const args = [
+      `:${await freePort()}`,
+      '-q',
+      '--start',
+      'echo cannot do it >&2; exit 7',
+      '--',
+      ...gets(['/']),
+    ]
+    const { code, stderr } = await runProgram(t, args)
+    assert.equal(code, 4)
+    assert.match(stderr, /^echo \| cannot do it\nrevproxy: --start .* ended with code 7 after/)
+    assert.equal(stderr.match(/\| cannot do it/g)?.length, 1)
+  })
+
+  test('a command that has ended well and left nothing there is named', async (t) => {
+    const args = [`:${await freePort()}`, '--wait', '500ms', '--start', 'true', '--', ...gets(['/'])]
+    const { code, stderr } = await runProgram(t, args)
+    assert.equal(code, 4)
+    assert.match(stderr, /was not ready within .*\n {2}--start "true" ended with code 0 after/)
+    assert.match(stderr, /exit code 4: the target was not ready\./)
   })
 
   test('when the backend fails while the command runs, though that ends well', async (t) => {
