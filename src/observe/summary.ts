@@ -212,19 +212,17 @@ const tally = (
 /** The items with ` · ` between them, on as many lines as the width asks for. */
 const wrapped = (
   items: readonly Item[],
-  {
-    indent,
-    first,
-    width = Number.POSITIVE_INFINITY,
-  }: { indent: number; first: string; width: number | undefined },
+  { indent, first, width }: { indent: number; first: string; width: number | undefined },
 ): string => {
+  // A terminal of width 0 does not know its own.
+  const columns = width || Number.POSITIVE_INFINITY
   let text = first
   let length = first === '' ? 0 : indent
   items.forEach(([item, paint], i) => {
     // The separator goes to the end of a line, and takes two columns there.
     const after = i === items.length - 1 ? 0 : 2
     if (i > 0) {
-      const fits = length + 3 + item.length + after <= width
+      const fits = length + 3 + item.length + after <= columns
       text += fits ? ' · ' : ` ·\n${' '.repeat(indent)}`
       length = fits ? length + 3 : indent
     }

@@ -118,6 +118,13 @@ test('nearly all is not all', () => {
   end({ cache: { status: 'miss', reason: 'uri-miss' } })
   assert.match(text(), />99% hits/)
 })
+test('a terminal that does not know its width gets no other text than none', () => {
+  const { end, text } = run()
+  end({ cache: { status: 'hit', reason: 'hit' } })
+  end({ cache: { status: 'miss', reason: 'uri-miss', storage: 'stored' }, upstream })
+  assert.equal(text(0), text())
+})
+
 for (const width of [40, 60, 80]) {
   test(`the text fits ${width} columns`, () => {
     const { end, text } = run()
