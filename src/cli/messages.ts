@@ -106,12 +106,48 @@ export const missingValue = (flag: string, placeholder: string): string =>
 export const unknownOption = (given: string, nearest: string | undefined): string =>
   `${escapeControl(given)} is not an option. ${nearest === undefined ? 'See --help.' : `Did you mean ${nearest}?`}`
 
+/** A switch that was given a value. */
+export const switchWithValue = (flag: string): string =>
+  `${escapeControl(flag)} takes no value: it is on where it stands, and off without it.`
+
+/** An option of the proxy before a command that has options of its own. */
+export const misplacedOption = (flag: string, command: string): string =>
+  `${flag} stands before the command. What ${command} takes stands behind it: see revproxy ${command} --help.`
+
+/** A command without what it is about. */
+export const missingArgument = (command: string, name: string): string =>
+  `${command} needs its ${name}: revproxy ${command} <${name}>.`
+
+/** More arguments than a command takes. */
+export const tooMany = (command: string): string =>
+  `that is more than ${command} takes. See revproxy ${command} --help.`
+
+/** The demo brings its backend along. */
+export const demoTarget = (): string =>
+  'the demo has a target of its own. To proxy yours: revproxy http://localhost:3000.'
+
+/** A command of a group that is missing, or is none. */
+export const noCommand = (
+  group: string,
+  given: string,
+  commands: ReadonlyArray<{ name(): string }>,
+): string => {
+  const right = `one of ${commands.map((command) => command.name()).join(', ')}`
+  return given === '' ? `${group} what? It takes ${right}.` : badOption(group, given, right)
+}
+
 const ofOthers = new Map([
   ['--to', '--target'],
   ['--upstream', '--target'],
   ['--backend', '--target'],
   ['--listen', '--port (and --host)'],
   ['--from', '--port (and --host)'],
+  ['--bind', '--host'],
+  ['--cache-ttl', '--ttl'],
+  // Switches elsewhere, values here.
+  ...['cache', 'log', 'admin', 'metrics'].map((name) => [`--no-${name}`, `--${name} off`] as const),
+  ['--no-color', '--color never'],
+  ['--no-colour', '--color never'],
 ])
 
 /** For the names that other tools give our options; undefined for any other flag. `given` may carry `=value`. */

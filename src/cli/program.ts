@@ -6,7 +6,18 @@ import { envName, type OptionName, type OptionSpec, options as table } from '../
 import { adminOptions } from './admin-command.ts'
 import { withoutCommand } from './command-line.ts'
 import { exitCodes } from './exit-codes.ts'
-import { missingValue, othersFlag, unknownOption } from './messages.ts'
+import {
+  badOption,
+  demoTarget,
+  misplacedOption,
+  missingArgument,
+  missingValue,
+  noCommand,
+  othersFlag,
+  switchWithValue,
+  tooMany,
+  unknownOption,
+} from './messages.ts'
 import { toleratePipes } from './output.ts'
 import { type Given, splitEnv, UsageError } from './settings.ts'
 import { addTopCommand } from './top.ts'
@@ -42,7 +53,7 @@ const addOptions = (command: Command): Command => {
         // Kept as text; the table's own parsers check it, wherever it came from.
         option.argParser((text: string, before: string[] | undefined) => [
           ...(spec.repeatable === true ? (before ?? []) : []),
-          text,
+          ownValue(command, option, text),
         ])
       }
       command.addOption(option)
@@ -51,6 +62,14 @@ const addOptions = (command: Command): Command => {
   return command
 }
 
+/** What an option was given, unless that is the next option: then its value was left out. */
+const ownValue = (command: Command, option: Option, text: string): string => {
+  if (!command.options.some(({ long, short }) => text === long || text === short)) return text
+  throw new UsageError(missingValue(option.long!, placeholderOf(option)))
+}
+
+const placeholderOf = ({ flags }: Option): string => /[<[].*$/.exec(flags)?.[0] ?? ''
+
 const describe = (spec: OptionSpec<unknown>): string => {
   if (spec.boolean === true) return spec.help
   const fallback = spec.defaultHint ?? spec.default
@@ -58,12 +77,19 @@ const describe = (spec: OptionSpec<unknown>): string => {
   return `${spec.help}${repeat}${fallback === undefined ? '' : ` (default: ${fallback})`}`
 }
 
-/** Texts as given, by option, with the name that a message should use; a flag goes before the environment. */
-const gather = (command: Command, positional: string | undefined, env: NodeJS.ProcessEnv): Given => {
+/**
+ * Texts as given, by option, with the name that a message should use; a flag goes before the environment. An option
+ * may stand before the name of a command and behind it.
+ */
+const gather = (
+  commands: readonly Command[],
+  positional: string | undefined,
+  env: NodeJS.ProcessEnv,
+): Given => {
   const given: Given = {}
   for (const [name, spec] of entries) {
-    const texts = [spec.alias, `--${name}`].flatMap((flag) =>
-      flag === undefined ? [] : flagTexts(command, flag),
+    const texts = commands.flatMap((command) =>
+      [spec.alias, `--${name}`].flatMap((flag) => (flag === undefined ? [] : flagTexts(command, flag))),
     )
     const variable = env[envName(name)] ?? ''
     if (texts.length > 0) given[name] = { name: `--${name}`, texts }
@@ -84,6 +110,8 @@ const flagTexts = (command: Command, flag: string): readonly string[] => {
   return value === false ? [] : value === true ? ['true'] : (value as string[])
 }
 
+const HELP_OF_COMMAND = 'print the help of a command'
+
 /** Commands that talk to a running proxy. */
 const addAdminCommands = (
   program: Command,
@@ -103,6 +131,7 @@ const addAdminCommands = (
     .command('cache')
     .description('list, show or purge what a running proxy has stored')
     .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', HELP_OF_COMMAND)
   const list = adminOptions(cache.command('ls [prefix]')).description('what is stored, under a path or URL')
   list.action((prefix: string | undefined) =>
     set(async () => (await import('./cache.ts')).listCache(prefix, list.opts(), env)),
@@ -162,17 +191,10 @@ export const main = async (
       .exitOverride()
       .configureOutput({ writeErr: () => {} })
       .showSuggestionAfterError(false)
-  const start = (parsed: Command, target: string | undefined, demo: boolean, backendOnly = false): void => {
+  const start = (given: Given, mode: { demo: boolean; backendOnly: boolean }): void => {
     run = async () => {
       const { settleAndRun } = await import('./run.ts')
-      return settleAndRun({
-        given: gather(parsed, target, env),
-        demo,
-        backendOnly,
-        command,
-        env,
-        version: version(),
-      })
+      return settleAndRun({ given, ...mode, command, env, version: version() })
     }
   }
   configure(program)
@@ -184,7 +206,11 @@ export const main = async (
     .helpOption('-h, --help', 'print this help')
     .argument('[target]', 'the upstream, such as http://localhost:3000')
     .enablePositionalOptions()
-    .action((target: string | undefined) => start(program, target, false))
+    .helpCommand('help [command]', HELP_OF_COMMAND)
+    .action((target: string | undefined) =>
+      start(gather([program], target, env), { demo: false, backendOnly: false }),
+    )
+    .hook('preSubcommand', (_, command) => refuseBefore(command.name(), program))
     .addHelpText(
       'after',
       `
@@ -201,7 +227,11 @@ Examples:
     .description('proxy the built-in demo backend')
     .helpOption('-h, --help', 'print this help')
     .option('--backend-only', 'run the demo backend alone, on --host and --port (default: 3000)')
-    .action(() => start(demo, undefined, true, demo.getOptionValue('backendOnly') === true))
+    .action(() => {
+      const { target, ...given } = gather([program, demo], undefined, env)
+      if (target?.name === '--target') throw new UsageError(demoTarget())
+      start(given, { demo: true, backendOnly: demo.getOptionValue('backendOnly') === true })
+    })
   const set = (work: () => Promise<number>): void => {
     run = work
   }
@@ -212,7 +242,7 @@ Examples:
     .description('look for what could be wrong on this machine, and say what to do')
     .helpOption('-h, --help', 'print this help')
     .action((target: string | undefined) =>
-      set(async () => (await import('./doctor.ts')).doctor(gather(doctor, target, env), env)),
+      set(async () => (await import('./doctor.ts')).doctor(gather([program, doctor], target, env), env)),
     )
   addCompletion(program, set)
   try {
@@ -237,30 +267,69 @@ const refuse = (message: string, code: number = exitCodes.usage): number => {
   return code
 }
 
+/** Options of the proxy before a command that has none of them. */
+const refuseBefore = (command: string, program: Command): void => {
+  if (command === 'demo' || command === 'doctor') return
+  const before = program.options.find(
+    (option) => program.getOptionValueSource(option.attributeName()) === 'cli',
+  )
+  if (before !== undefined) throw new UsageError(misplacedOption(before.long!, command))
+}
+
+/** The command that the words at the beginning name, and its name in full; the program itself where they name none. */
+const commandOf = (program: Command, argv: readonly string[]): { command: Command; path: string } => {
+  let command = program
+  let path = ''
+  for (const word of argv) {
+    const next = command.commands.find((each) => each.name() === word)
+    if (next === undefined) break
+    command = next
+    path += path === '' ? word : ` ${word}`
+  }
+  return { command, path }
+}
+
 const wording = (error: CommanderError, program: Command, argv: readonly string[]): string => {
   const flag = /'(?:[^',]*, )?(--?[^' =]+)(?:[ =]([^']*))?'/.exec(error.message)
+  const { command, path } = commandOf(program, argv)
+  const word = argv[path === '' ? 0 : path.split(' ').length] ?? ''
   switch (error.code) {
     case 'commander.unknownOption': {
       const given =
         argv.find((text) => flag !== null && (text === flag[1] || text.startsWith(`${flag[1]}=`))) ??
         flag?.[1] ??
+        /'([^']*)'/.exec(error.message)?.[1] ??
         ''
-      return othersFlag(given) ?? unknownOption(given, nearest(given, program))
+      const name = given.split('=', 1)[0]!
+      if (command.options.some(({ long, short }) => name === long || name === short))
+        return switchWithValue(name)
+      return othersFlag(given) ?? unknownOption(given, nearest(name, command))
     }
     case 'commander.optionMissingArgument':
       return missingValue(flag?.[1] ?? '', flag?.[2] ?? '')
+    case 'commander.missingArgument':
+      return missingArgument(path, command.registeredArguments[0]?.name() ?? '')
     case 'commander.excessArguments':
-      return 'more than one target. Quote URLs that hold & or ?; a command stands after --: revproxy :3000 -- npm test.'
+      if (path === '')
+        return 'more than one target. Quote URLs that hold & or ?; a command stands after --: revproxy :3000 -- npm test.'
+      return path === 'demo' ? demoTarget() : tooMany(path)
+    // One of the words that an argument may be.
+    case 'commander.invalidArgument':
+      return badOption(path, word, `one of ${command.registeredArguments[0]?.argChoices?.join(', ')}`)
+    case 'commander.help':
+    case 'commander.unknownCommand':
+      return path === ''
+        ? noCommand('help', argv[1] ?? '', program.commands)
+        : noCommand(path, word, command.commands)
     default:
       return error.message.replace(/^error: /, '')
   }
 }
 
 /** The long flag nearest to what was written, when it is near enough to be meant. */
-const nearest = (given: string, program: Command): string | undefined => {
-  const wanted = given.split('=', 1)[0]!
+const nearest = (wanted: string, command: Command): string | undefined => {
   let best: { flag: string; distance: number } | undefined
-  for (const { long } of program.options) {
+  for (const { long } of command.options) {
     if (!long) continue
     const distance = editDistance(wanted, long)
     if (best === undefined || distance < best.distance) best = { flag: long, distance }

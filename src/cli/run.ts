@@ -56,7 +56,7 @@ export interface RunInput {
 /** Runs until a signal; gives the exit code. Throws UsageError for options that cannot be understood. */
 export const settleAndRun = async (input: RunInput): Promise<number> => {
   if (input.backendOnly) return runBackend(input)
-  if (!input.demo || input.given.target !== undefined) return run(input, input.given)
+  if (!input.demo) return run(input, input.given)
   const { startDemo } = await import('../demo/server.ts')
   const backend = await startDemo()
   try {

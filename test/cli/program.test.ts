@@ -36,6 +36,20 @@ describe('what cannot be understood is refused with exit code 2, naming it and w
     [['http://[::1]:8080/app'], /is where this proxy itself would listen/],
     [['http://127.0.0.1:9999', '-p', '9999', '--host', '0.0.0.0'], /is where this proxy itself would listen/],
     [['http://localhost:9999', '-p', '9999', '--host', '::1'], /is where this proxy itself would listen/],
+    [[':3000', '--rate', '--cache', 'off'], /--rate needs a value: --rate <n\/duration>\./],
+    [[':3000', '--insecure=no'], /--insecure takes no value: it is on where it stands, and off without it\./],
+    [[':3000', '-k=1'], /-=1 is not an option/],
+    [[':3000', '--no-cache'], /--no-cache: we call it --cache off\./],
+    [['demo', ':3000'], /the demo has a target of its own\. To proxy yours: revproxy http/],
+    [['demo', '-t', ':3000'], /the demo has a target of its own/],
+    [['explain'], /explain needs its url: revproxy explain <url>\./],
+    [['explain', '--metod', 'PUT', '/'], /--metod is not an option\. Did you mean --method\?/],
+    [['--json', 'explain', '/'], /--json stands before the command\..* see revproxy explain --help\./],
+    [['top', 'x'], /that is more than top takes\. See revproxy top --help\./],
+    [['cache'], /cache what\? It takes one of ls, get, purge\./],
+    [['cache', 'list'], /cache list: must be one of ls, get, purge\./],
+    [['completion', 'tcsh'], /completion tcsh: must be one of bash, zsh, fish\./],
+    [['help', 'list'], /help list: must be one of demo, explain, cache/],
     [[':3000', '--cache-mode', 'force', '--ttl', '0'], /would cache nothing/],
     [[':3000', '--json', '--log', 'off'], /contradict each other/],
     [
@@ -106,6 +120,20 @@ test('--print-config shows no secret', async (t) => {
   assert.match(stdout, /Set-Cookie: \*\*\* {2}Vary: Accept/)
 })
 
+test('what stands before demo counts as what stands behind it, and its backend is its own', async (t) => {
+  const { code, stdout } = await runProgram(
+    t,
+    ['--rate', '5/m', '-p', '1', '--route', '/a', 'demo', '--route', '/b', '-p', '2', '--print-config'],
+    { REVPROXY_TARGET: ':3000' },
+  )
+  assert.equal(code, 0)
+  const row = (name: string) => stdout.split('\n').find((line) => line.startsWith(`${name} `))
+  assert.match(row('rate')!, /5\/m +--rate$/)
+  assert.match(row('route')!, /\/a {2}\/b +--route$/)
+  assert.match(row('target')!, /http:\/\/127\.0\.0\.1:\d+ +demo$/)
+  assert.match(row('port')!, /2 +--port$/)
+})
+
 test('--version and --help go to stdout with exit code 0', async (t) => {
   const version = await runProgram(t, ['--version'])
   assert.deepEqual([version.code, version.stderr], [0, ''])
@@ -113,6 +141,10 @@ test('--version and --help go to stdout with exit code 0', async (t) => {
   const help = await runProgram(t, ['--help'])
   assert.deepEqual([help.code, help.stderr], [0, ''])
   assert.match(help.stdout, /--cache-size <size>/)
+  assert.deepEqual(await runProgram(t, ['help']), help)
+  const { code, stdout } = await runProgram(t, ['help', 'explain'])
+  assert.equal(code, 0)
+  assert.match(stdout, /^Usage: revproxy explain/)
 })
 
 test('what force does is said at the start', async (t) => {
