@@ -129,7 +129,10 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
   const clock = systemClock()
   // With a command stdout is the command's.
   const outStream = command === undefined ? process.stdout : process.stderr
-  const format = options.json ? 'json' : (options.log ?? (outStream.isTTY === true ? 'pretty' : 'plain'))
+  const stdoutColor = colorLevel({ option: options.color, env, isTTY: outStream.isTTY === true })
+  // Colours that are asked for where there is no terminal (`--color always | less -R`) are for the request lines too.
+  const pretty = outStream.isTTY === true || stdoutColor > 0
+  const format = options.json ? 'json' : (options.log ?? (pretty ? 'pretty' : 'plain'))
   const notice = lostLines(format)
   const err = lineSink(process.stderr, { notice: command === undefined ? () => '' : notice })
   const out =
@@ -139,7 +142,6 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
           onFailure: ({ code = '' }) => say(code === 'EPIPE' ? logUnread() : logLost(code)),
         })
       : err
-  const stdoutColor = colorLevel({ option: options.color, env, isTTY: outStream.isTTY === true })
   const stderrColor = colorLevel({ option: options.color, env, isTTY: process.stderr.isTTY === true })
   const say = (sentence: string): void => err.write(`revproxy: ${sentence}\n`)
   const totals = summary({ clock })
