@@ -128,10 +128,14 @@ const pem = (what: string, name: string, read: (content: string) => unknown): st
   return content
 }
 
-const given = (text: string): string => {
-  if (text.trim() === '') throw new BadValue('something')
-  return text
-}
+/** Whatever is written, but something. */
+const given =
+  (right: string) =>
+  (text: string): string => {
+    if (text.trim() === '') throw new BadValue(right)
+    return text
+  }
+const fileName = given('the name of a file')
 
 /** Names that are always kept out of logs, traces and everything saved, unless `--no-redact`. */
 export const redactedByDefault = [
@@ -250,7 +254,7 @@ export const options = {
     flags: '--ca <file>',
     group: 'Upstream',
     help: 'trust the certificates of this PEM file for the upstream too',
-    parse: file,
+    parse: (text) => pem('certificate', text, (content) => new X509Certificate(content)),
     conceal: (text) => text,
   }),
   port: one({
@@ -577,10 +581,10 @@ export const options = {
     parse: parseAdmin,
   }),
   log: optional<'pretty' | 'json' | 'logfmt' | 'off' | 'plain'>({
-    flags: '--log <pretty|json|logfmt|off>',
+    flags: '--log <pretty|plain|json|logfmt|off>',
     group: 'Output',
     help: 'one line a request, on stdout',
-    defaultHint: 'pretty on a terminal, else plain lines',
+    defaultHint: 'pretty on a terminal or in colour, else plain',
     parse: parseChoice('pretty', 'plain', 'json', 'logfmt', 'off'),
   }),
   filter: optional<ReturnType<typeof parseFilter>>({
@@ -664,7 +668,7 @@ export const options = {
     group: 'CI mode',
     help: 'run this command line too (the backend) and end its whole process tree at the end; implies --wait',
     separator: 'line',
-    parse: given,
+    parse: given('a command line such as "npm run dev"'),
   }),
   wait: optional<number>({
     flags: '--wait [duration]',
@@ -725,13 +729,13 @@ export const options = {
     flags: '--baseline <file>',
     group: 'CI mode',
     help: 'values of an earlier run, for expectations such as "p95<=baseline*1.2"',
-    parse: given,
+    parse: fileName,
   }),
   'save-baseline': optional<string>({
     flags: '--save-baseline <file>',
     group: 'CI mode',
     help: 'write the values of this run, if it ends with 0',
-    parse: given,
+    parse: fileName,
   }),
   summary: optional<'text' | 'json' | 'markdown' | 'off'>({
     flags: '--summary <text|json|markdown|off>',
@@ -744,19 +748,19 @@ export const options = {
     flags: '--summary-file <file>',
     group: 'CI mode',
     help: 'write the summary to this file; - is stdout',
-    parse: given,
+    parse: fileName,
   }),
   junit: optional<string>({
     flags: '--junit <file>',
     group: 'CI mode',
     help: 'write the expectations as JUnit XML',
-    parse: given,
+    parse: fileName,
   }),
   har: optional<string>({
     flags: '--har <file>',
     group: 'CI mode',
     help: 'write all requests as HAR 1.2, secrets hidden',
-    parse: given,
+    parse: fileName,
   }),
   'har-bodies': one({
     flags: '--har-bodies <size>',

@@ -46,8 +46,11 @@ export const settle = (
     values[name] = spec.repeatable === true ? parsed : parsed.at(-1)
   }
   values.adminGiven = origins.admin.name !== undefined
+  preferFlag(values, origins)
   const options = values as unknown as Options
-  if (options.target === undefined) throw new UsageError(noTarget(takenTarget(origins)))
+  // To be shown what there is, there need be none.
+  if (options.target === undefined && !options['print-config'])
+    throw new UsageError(noTarget(takenTarget(origins)))
   checkTogether(options, origins)
   return { options, origins }
 }
@@ -55,6 +58,12 @@ export const settle = (
 const fromEcosystem = (spec: OptionSpec<unknown>, env: NodeJS.ProcessEnv): Origin | undefined => {
   const found = spec.alsoEnv?.(env)
   return found === undefined ? undefined : { name: found.name, texts: [found.value] }
+}
+
+/** `--json` and `--log` say the same thing in two ways: the one on the command line goes before one in the environment. */
+const preferFlag = (values: Record<string, unknown>, { json, log }: Record<OptionName, Origin>): void => {
+  if (json.name === '--json' && log.name !== '--log') values.log = undefined
+  if (log.name === '--log' && json.name !== '--json') values.json = false
 }
 
 /** `--cors http://localhost:3000`: what was meant for the target is the flag's optional value. */
@@ -69,7 +78,7 @@ const checkTogether = (options: Options, origins: Record<OptionName, Origin>): v
   if (kinds.size > 1 || (options.cache.length > 1 && !kinds.has('redis'))) {
     throw new UsageError(
       badOption(
-        '--cache',
+        origins.cache.name ?? '--cache',
         origins.cache.texts.join(' '),
         'one of memory, off or Redis; only nodes of a Redis Cluster may be several',
       ),

@@ -88,6 +88,8 @@ export const parseRate = (text: string): Rate | undefined => {
   return { requests, windowMs }
 }
 
+const isOff = (given: string): boolean => given.toLowerCase() === 'off'
+
 /** A whole number between two bounds. */
 export const parseInteger =
   (min: number, max: number) =>
@@ -256,8 +258,9 @@ export const parseTarget = (text: string): Target => {
 /** `memory`, `off`, `redis` (then REDIS_URL), or `redis://…` and `rediss://…`. */
 export const parseCache = (text: string, env: NodeJS.ProcessEnv): CacheBackend => {
   const given = text.trim()
-  if (given === 'memory' || given === 'off') return { kind: given }
-  const url = given === 'redis' ? (env.REDIS_URL ?? 'redis://localhost:6379') : given
+  const word = given.toLowerCase()
+  if (word === 'memory' || word === 'off') return { kind: word }
+  const url = word === 'redis' ? (env.REDIS_URL ?? 'redis://localhost:6379') : given
   const right = 'memory, off, redis (then REDIS_URL), redis://[user:password@]host[:port][/db] or rediss://…'
   if (!/^rediss?:\/\//i.test(url) || !URL.canParse(url)) throw new BadValue(right)
   if (!/^(?:\/\d*)?$/.test(new URL(url).pathname)) throw new BadValue(`${right}; /db is a number`)
@@ -267,7 +270,7 @@ export const parseCache = (text: string, env: NodeJS.ProcessEnv): CacheBackend =
 /** `off` (undefined), OTLP over HTTP, or Jaeger's own agent and collector. */
 export const parseTrace = (text: string): TraceEndpoint | undefined => {
   const given = text.trim()
-  if (given === 'off') return undefined
+  if (isOff(given)) return undefined
   const right =
     'http://host:4318 (OTLP), jaeger://host:6832 (Jaeger agent), http://host:14268/api/traces (Jaeger collector) or off'
   if (!URL.canParse(given)) throw new BadValue(right)
@@ -304,7 +307,7 @@ export const parseRateBy = (text: string): RateBy => {
 /** A path that begins with `/`, or `off`. */
 export const parsePathOrOff = (text: string): string | undefined => {
   const given = text.trim()
-  if (given === 'off') return undefined
+  if (isOff(given)) return undefined
   if (!/^\/[\x21-\x7e]*$/.test(given) || /[?#]/.test(given))
     throw new BadValue('a path such as /metrics, or off')
   return given
@@ -313,7 +316,7 @@ export const parsePathOrOff = (text: string): string | undefined => {
 /** `9900`, `0.0.0.0:9900`, `[::]:9900` or `off`. */
 export const parseAdmin = (text: string): AdminAddress | undefined => {
   const given = text.trim()
-  if (given === 'off') return undefined
+  if (isOff(given)) return undefined
   const match = /^(?:(\[[\da-f:.]+\]|[\w.-]+):)?(\d{1,5})$/i.exec(given)
   const port = Number(match?.[2])
   if (match === null || port > 65_535) throw new BadValue('a port, host:port or off')

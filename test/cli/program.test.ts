@@ -56,6 +56,10 @@ describe('what cannot be understood is refused with exit code 2, naming it and w
       [':3000', '--ca', '/nowhere/ca.pem'],
       /--ca \/nowhere\/ca\.pem: must be a file that can be read \(ENOENT\)/,
     ],
+    // Any file that holds no certificate.
+    [[':3000', '--ca', process.execPath], /--ca .*: must be a PEM file with a certificate\./],
+    [[':3000', '--start', ''], /--start "": must be a command line such as "npm run dev"\./],
+    [[':3000', '--har', ' '], /--har " ": must be the name of a file\./],
   ]
   for (const [args, says] of rows) {
     test(args.join(' ') || '(nothing)', async (t) => {
@@ -70,6 +74,11 @@ describe('what cannot be understood is refused with exit code 2, naming it and w
     const { code, stderr } = await runProgram(t, [':3000'], { REVPROXY_RATE: '100' })
     assert.equal(code, 2)
     assert.match(stderr, /REVPROXY_RATE=100: per what\? 100\/s, 100\/m\./)
+  })
+  test('also where values do not go together', async (t) => {
+    const { code, stderr } = await runProgram(t, [':3000'], { REVPROXY_CACHE: 'memory off' })
+    assert.equal(code, 2)
+    assert.match(stderr, /REVPROXY_CACHE="memory off": must be one of memory, off or Redis/)
   })
   test('a secret in a header is not repeated', async (t) => {
     const { stderr } = await runProgram(t, [':3000', '--header', 'Authorization Bearer abc123'])
@@ -118,6 +127,35 @@ test('--print-config shows no secret', async (t) => {
   assert.equal(code, 0)
   assert.doesNotMatch(stdout, /topsecret/)
   assert.match(stdout, /Set-Cookie: \*\*\* {2}Vary: Accept/)
+})
+
+test('--print-config needs no target, and takes off in capitals too', async (t) => {
+  const off = ['--cache', 'OFF', '--trace', 'Off', '--metrics', 'OFF', '--admin', 'OFF', '--rate', 'OFF']
+  const { code, stdout } = await runProgram(t, [...off, '--print-config'])
+  assert.equal(code, 0)
+  assert.match(stdout, /^target +– +default$/m)
+})
+
+test('--json and --log: the one on the command line goes before one in the environment', async (t) => {
+  const quietly = ['demo', '-p', '0', '--admin', 'off']
+  const plain = await startProgram(t, [...quietly, '--log', 'plain'], { REVPROXY_JSON: '1' })
+  const json = await startProgram(t, [...quietly, '--json'], { REVPROXY_LOG: 'off' })
+  for (const program of [plain, json]) {
+    await get(`${program.url}/api/status/204`)
+    program.kill('SIGINT')
+  }
+  assert.match((await plain.ended).stdout, /^\S+ GET {2}\/api\/status\/204/)
+  assert.match((await json.ended).stdout, /^\{.*"event":"request"/m)
+})
+
+test('colours that are asked for are in the request lines of a pipe too, unless these are to be plain', async (t) => {
+  const ask = ['--', process.execPath, '-e', 'fetch(process.env.REVPROXY_URL + "/api/status/204")']
+  const lines = async (options: string[], env: NodeJS.ProcessEnv = {}) =>
+    (await runProgram(t, ['demo', '--admin', 'off', ...options, ...ask], env)).stderr
+  assert.match(await lines(['--color', 'always']), /\x1b\[\S*mMISS/)
+  assert.match(await lines([], { FORCE_COLOR: '1' }), /\x1b\[\S*mMISS/)
+  assert.match(await lines(['--color', 'always', '--log', 'plain']), /204 {2}MISS/)
+  assert.match(await lines([]), /204 {2}MISS/)
 })
 
 test('what stands before demo counts as what stands behind it, and its backend is its own', async (t) => {
