@@ -280,9 +280,8 @@ const shown = (options: Options, proxy: RunningProxy) => {
     options['cache-mode'] === 'force'
       ? `, every GET and HEAD 2xx for ${formatSpan(options.ttl ?? FORCE_TTL_MS)} by force, over no-store, private, no-cache and the like${all}`
       : ''
-  const size = `${Math.round((options['cache-size'] / 1024 ** 2) * 10) / 10} MB`
-  const kind =
-    redis.length > 0 ? redis.join(' ') : options.cache[0]?.kind === 'off' ? 'off' : `memory, ${size}`
+  const memory = `memory, ${bound(options['cache-size'])}`
+  const kind = redis.length > 0 ? redis.join(' ') : options.cache[0]?.kind === 'off' ? 'off' : memory
   const { rate } = options
   const by = options['rate-by']
   return {
@@ -304,6 +303,12 @@ const shown = (options: Options, proxy: RunningProxy) => {
     adminUrl: proxy.adminUrl,
     traceReceiverUrl: proxy.traceReceiverUrl,
   }
+}
+
+/** A size in the units in which it is given, 1024-based. */
+const bound = (bytes: number): string => {
+  const unit = bytes < 1024 ? 0 : bytes < 1024 ** 2 ? 1 : bytes < 1024 ** 3 ? 2 : 3
+  return `${Math.round((bytes / 1024 ** unit) * 10) / 10} ${['B', 'KB', 'MB', 'GB'][unit]}`
 }
 
 const span = (ms: number): string => {

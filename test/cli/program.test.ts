@@ -260,8 +260,9 @@ test('Ctrl-C lets a running request end, refuses new connections, and a second o
   await lost
 })
 
-test('SIGTERM ends with 143', async (t) => {
-  const program = await startProgram(t, ['demo', '-p', '0', '--admin', 'off'])
+test('the banner says the size of a small cache; SIGTERM ends with 143', async (t) => {
+  const program = await startProgram(t, ['demo', '-p', '0', '--admin', 'off', '--cache-size', '64kb'])
+  assert.match(program.stderr(), /cache +memory, 64 KB\n/)
   program.kill('SIGTERM')
   assert.equal((await program.ended).code, 143)
 })
