@@ -1,9 +1,11 @@
 /** What the commands that talk to a running proxy share. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { escapeControl } from '../observe/escape.ts'
 import type { ColorLevel } from '../observe/palette.ts'
 import { AdminError } from './admin-client.ts'
 import { colorLevel } from './color.ts'
+import { badOption } from './messages.ts'
+import { UsageError } from './settings.ts'
 
 /** Options that all of these have. */
 export interface AdminFlags {
@@ -20,7 +22,14 @@ export const adminOptions = (command: Command): Command =>
     .helpOption('-h, --help', 'print this help')
     .option('--admin <port|host:port>', 'admin listener of the running proxy (default: 9900)')
     .option('--json', 'print JSON')
-    .option('--color <auto|always|never>', 'colours', 'auto')
+    .addOption(new Option('--color <auto|always|never>', 'colours').default('auto').argParser(colorWord))
+
+const COLOR_WORDS = ['auto', 'always', 'never']
+
+const colorWord = (text: string): string => {
+  if (COLOR_WORDS.includes(text)) return text
+  throw new UsageError(badOption('--color', text, `one of ${COLOR_WORDS.join(', ')}`))
+}
 
 /** The colours for stdout. */
 export const stdoutColor = (flags: AdminFlags, env: NodeJS.ProcessEnv): ColorLevel =>

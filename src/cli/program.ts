@@ -112,6 +112,10 @@ const flagTexts = (command: Command, flag: string): readonly string[] => {
 
 const HELP_OF_COMMAND = 'print the help of a command'
 
+/** Help is wrapped for a terminal, and one line an option for whoever searches it: `revproxy --help | grep trace`. */
+const helpWidth = (): number =>
+  process.stdout.isTTY === true ? process.stdout.columns || 80 : Number.MAX_SAFE_INTEGER
+
 /** Commands that talk to a running proxy. */
 const addAdminCommands = (
   program: Command,
@@ -189,7 +193,9 @@ export const main = async (
   const configure = (command: Command): Command =>
     addOptions(command)
       .exitOverride()
-      .configureOutput({ writeErr: () => {} })
+      .configureOutput({ writeErr: () => {}, getOutHelpWidth: helpWidth })
+      // Beside our longest flag a terminal of 80 columns has 35 left.
+      .configureHelp({ minWidthToWrap: 24 })
       .showSuggestionAfterError(false)
   const start = (given: Given, mode: { demo: boolean; backendOnly: boolean }): void => {
     run = async () => {
@@ -214,8 +220,10 @@ export const main = async (
     .addHelpText(
       'after',
       `
-Each option is also an environment variable: --cache-size is REVPROXY_CACHE_SIZE; a flag goes before it.
-Durations: 250ms 30s 5m 2h 1d 1m30s. Sizes: 64kb 10mb 1gb. Rates: 5/m 100/s 20/10s.
+Each option is also an environment variable, such as REVPROXY_CACHE_SIZE for
+--cache-size; a flag goes before it.
+Durations: 250ms 30s 5m 2h 1d 1m30s. Sizes: 64kb 10mb 1gb.
+Rates: 5/m 100/s 20/10s.
 
 Examples:
   revproxy http://localhost:3000

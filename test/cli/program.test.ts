@@ -45,6 +45,7 @@ describe('what cannot be understood is refused with exit code 2, naming it and w
     [['explain'], /explain needs its url: revproxy explain <url>\./],
     [['explain', '--metod', 'PUT', '/'], /--metod is not an option\. Did you mean --method\?/],
     [['--json', 'explain', '/'], /--json stands before the command\..* see revproxy explain --help\./],
+    [['explain', '/', '--color', 'yes'], /--color yes: must be one of auto, always, never\./],
     [['top', 'x'], /that is more than top takes\. See revproxy top --help\./],
     [['cache'], /cache what\? It takes one of ls, get, purge\./],
     [['cache', 'list'], /cache list: must be one of ls, get, purge\./],
@@ -330,10 +331,27 @@ test('Redis that is away is said once, and requests are served all the same', as
   assert.doesNotMatch(stderr, /hidden/)
 })
 
+// By util-linux; that of BSD takes other options.
+const script =
+  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') === true
+
+test('--help is one line an option in a pipe, and wrapped in columns on a terminal of 80', {
+  skip: !script,
+}, async (t) => {
+  const option = (text: string) =>
+    text.split('\n').find((line) => line.includes('--connect-timeout <duration>'))
+  const { stdout } = await runProgram(t, ['--help'])
+  assert.match(option(stdout)!, /no connection to the upstream within that time: 504 \(default: 5s\)$/)
+  const shown = inShell(`script -qec 'stty cols 80; revproxy --help' /dev/null < /dev/null`).stdout
+  const help = shown.replaceAll('\r', '').split('\nExamples:')[0]!
+  assert.match(option(help)!, / {3}no connection to the upstream$/)
+  for (const line of help.split('\n')) assert.ok(line.length <= 80, line)
+})
+
 /** Runs a line of the shell in which `revproxy` stands for the program. */
 const inShell = (line: string) => {
   const program = fileURLToPath(new URL('../../bin/revproxy.js', import.meta.url))
-  const text = line.replace('revproxy', `'${process.execPath}' '${program}'`)
+  const text = line.replace('revproxy', `"${process.execPath}" "${program}"`)
   return spawnSync('/bin/sh', ['-c', text], { encoding: 'utf8', timeout: 30_000 })
 }
 
