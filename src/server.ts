@@ -93,8 +93,13 @@ export interface Edge {
 
 /** What is known of one connection. */
 class Connection {
-  /** Conversations that have not ended, in the order of their requests (several when the client pipelines). */
+  /** Conversations that have not ended. */
   readonly open: Conversation[] = []
+  /**
+   * Requests behind the one that is being answered, when the client pipelines: one at a time, since only safe ones may
+   * be processed together (RFC 9112 §9.3.2), and each would take a connection to the upstream from other clients.
+   */
+  readonly waiting: Array<{ readonly message?: IncomingMessage; readonly begin: () => void }> = []
   /** A request on it was refused: whatever follows is not read. */
   refused = false
   /** The last one that was answered before its body had come. */
@@ -155,6 +160,8 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       const known = (conversation.socket as Known)[connection]!
       known.open.splice(known.open.indexOf(conversation), 1)
       if (conversation.isUnread) known.early = conversation
+      // Once its exchange has ended.
+      if (known.waiting.length > 0) queueMicrotask(() => serveNext(conversation.socket))
       if (draining) setImmediate(lookIdle) // once its exchange has ended too
     },
   }
@@ -171,14 +178,38 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       fault(socket, thrown)
     }
   }
+  const serveNext = (socket: Socket): void => {
+    const next = (socket as Known)[connection]!.waiting.shift()
+    if (next !== undefined && !socket.destroyed) guarded(socket, next.begin)
+  }
   const onRequest = (
     message: IncomingMessage,
     res: ServerResponse,
     wantsContinue: boolean,
     refusal?: ProxyError,
   ): void => {
+    const known = (message.socket as Known)[connection]!
     // The connection ends with the answer that was a refusal.
-    if ((message.socket as Known)[connection]!.refused) return
+    if (known.refused) return
+    if (known.open.length === 0) {
+      serve(message, res, wantsContinue, refusal)
+      return
+    }
+    const release = holdBack(res, message.socket)
+    known.waiting.push({
+      message,
+      begin() {
+        release()
+        serve(message, res, wantsContinue, refusal)
+      },
+    })
+  }
+  const serve = (
+    message: IncomingMessage,
+    res: ServerResponse,
+    wantsContinue: boolean,
+    refusal: ProxyError | undefined,
+  ): void => {
     if (isDeclinedByNode(message)) res.shouldKeepAlive = false
     let target: RequestTarget
     try {
@@ -210,6 +241,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     if (target.refusal !== undefined) {
       // Where one request ends and the next begins is open to doubt after this one (RFC 9112 §11.2).
       known.refused = true
+      known.waiting.length = 0
       res.shouldKeepAlive = false
     }
     try {
@@ -235,11 +267,23 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     const bytes = answerRaw(socket, error, options.extraFields?.(exchange))
     exchanges.end(exchange, error.status, bytes, error)
   }
+  /** What follows on a connection is no request: those before it are answered, and then it ends. */
+  const endBehind = (socket: Socket, { open: [current], waiting }: Connection, error: ProxyError): void => {
+    if (waiting.length === 0) {
+      current?.malformed(error)
+      return
+    }
+    // What is no HTTP may be the body of the last of them.
+    if (waiting.at(-1)!.message?.complete === false) waiting.pop()
+    waiting.push({ begin: () => socket.destroySoon() })
+  }
   /** Whether answers to earlier requests are still to come on this connection: then it can become nothing else. */
   const isBusy = (socket: Duplex): boolean => {
-    const last = (socket as Known)[connection]?.open.at(-1)
-    last?.malformed(badRequest(400, 'the protocol of a connection that is in use cannot be changed.'))
-    return last !== undefined
+    const known = (socket as Known)[connection]
+    if (known === undefined || known.open.length === 0) return false
+    const changed = badRequest(400, 'the protocol of a connection that is in use cannot be changed.')
+    endBehind(socket as Socket, known, changed)
+    return true
   }
   const onUpgrade = (server: Server, message: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (isBusy(socket)) return
@@ -279,8 +323,8 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
       return
     }
     const refusal = malformed(error)
-    const last = known?.open.at(-1)
-    const isAmid = last !== undefined || known?.early?.isUnread === true
+    const isOpen = known !== undefined && known.open.length > 0
+    const isAmid = isOpen || known?.early?.isUnread === true
     const gone = error.code === 'HPE_INVALID_EOF_STATE' && isAmid
     if (refusal === undefined || gone || !socket.writable) {
       socket.destroy()
@@ -288,7 +332,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
     }
     if (known !== undefined) known.refused = true
     // To answer out of turn would make this the answer to another request.
-    if (last !== undefined) last.malformed(refusal)
+    if (isOpen) endBehind(socket, known, refusal)
     else {
       options.onMalformed?.(addressOf(socket), refusal)
       answerRaw(socket, refusal)
@@ -446,6 +490,25 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
 const addressOf = (socket: Socket): string => {
   const address = socket.remoteAddress ?? ''
   return address.startsWith('::ffff:') ? address.slice(7) : address
+}
+
+/** Has node read no further requests of a connection until it is told that this one need not wait any more. */
+const holdBack = (res: ServerResponse, socket: Socket): (() => void) => {
+  // As if answers that may not be sent yet had filled what node keeps of them.
+  const { _onPendingData: pending = () => {} } = res as unknown as {
+    _onPendingData?: (bytes: number) => void
+  }
+  let bytes = 0
+  // Not at once: what the lane left to node is not read from the connection, and could not be stopped there.
+  process.nextTick(() => {
+    if (Number.isNaN(bytes)) return
+    bytes = socket.writableHighWaterMark + 1
+    pending(bytes)
+  })
+  return () => {
+    if (bytes > 0) pending(-bytes)
+    bytes = Number.NaN
+  }
 }
 
 const badRequest = (status: number, message: string): ProxyError =>

@@ -221,20 +221,82 @@ test('what is no HTTP behind a request is not the answer to that request', async
   assert.deepEqual([proxy.exchanges[0]!.ended?.status, proxy.exchanges[0]!.ended?.error], [200, undefined])
 })
 
-test('pipelined requests are answered in their order, each in its exchange', async (t) => {
+test('pipelined requests are answered in their order, each in its exchange, and asked for one by one (RFC 9112 §9.3.2)', async (t) => {
   const late = gate()
+  let now = 0
+  let most = 0
   const upstream = await startUpstream(t, async (req, res) => {
+    most = Math.max(most, ++now)
     if (req.url === '/1') await late.promise
-    res.end(`answer ${req.url};`)
+    res.end(`answer ${req.url};`, () => now--)
   })
   const proxy = await startProxy(t, { target: upstream.url })
   const client = talk(t, proxy.port)
   client.send([1, 2, 3].map((n) => `GET /${n} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''))
-  await proxy.until(() => upstream.requests.length === 3)
+  await proxy.until(() => upstream.requests.length === 1)
   late.open()
   const text = await client.until(/answer \/3;/)
   assert.deepEqual(text.match(/answer \/\d/g), ['answer /1', 'answer /2', 'answer /3'])
   await proxy.until((ended) => ended.length === 3)
+  assert.equal(most, 1)
+})
+
+test('a client that pipelines without end costs one connection to the upstream and no memory, and is answered in time', async (t) => {
+  const late = gate()
+  const upstream = await startUpstream(t, async (req, res) => {
+    await late.promise
+    res.end(`${req.url!.split('?', 1)[0]};`)
+  })
+  const proxy = await startProxy(t, { target: upstream.url, cache: 'off' })
+  const client = talk(t, proxy.port)
+  const count = 30_000
+  const pad = 'x'.repeat(1000)
+  let text = ''
+  for (let i = 0; i < count; i++) text += `GET /${i}?${pad} HTTP/1.1\r\nHost: a\r\n\r\n`
+  const bytes = Buffer.from(text)
+  const before = process.memoryUsage().heapUsed
+  client.send(bytes)
+  await proxy.until(() => upstream.requests.length === 1)
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const grown = process.memoryUsage().heapUsed - before
+  assert.ok(grown < 50 * 1024 ** 2, `grown by ${grown} bytes`)
+  assert.deepEqual([upstream.requests.length, upstream.sockets.size], [1, 1])
+  late.open()
+  // What was read at first, and more.
+  await client.until(/\r\n\r\n\/400;/)
+  assert.deepEqual(
+    client
+      .text()
+      .match(/(?<=\r\n\r\n)\/\d+(?=;)/g)
+      ?.slice(0, 400),
+    Array.from({ length: 400 }, (_, i) => `/${i}`),
+  )
+})
+
+test('garbage behind requests that wait for their turn is none of their answers, and ends the connection behind them', async (t) => {
+  for (const [garbage, answers] of [
+    ['\0garbage\r\n\r\n', 3],
+    ['POST /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 3],
+    ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', 3],
+  ] as const) {
+    const late = gate()
+    const upstream = await startUpstream(t, async (_, res) => {
+      await late.promise
+      res.end('hi')
+    })
+    const proxy = await startProxy(t, { target: upstream.url, cache: 'off' })
+    const client = talk(t, proxy.port)
+    client.send([1, 2, 3].map((n) => `GET /${n} HTTP/1.1\r\nHost: a\r\n\r\n`).join('') + garbage)
+    await proxy.until(() => upstream.requests.length === 1)
+    late.open()
+    const text = await client.closed()
+    assert.deepEqual(text.match(/HTTP\/1\.1 \d+/g), Array(answers).fill('HTTP/1.1 200'), garbage)
+    await proxy.until((ended) => ended.length === answers)
+    assert.deepEqual(
+      upstream.requests.map(({ url }) => url),
+      ['/1', '/2', '/3'],
+    )
+  }
 })
 
 test('a body over --max-body is refused by its length, before anybody reads it', async (t) => {
