@@ -315,6 +315,8 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     headTimeoutMs: options['head-timeout'],
     bodyTimeoutMs: options['body-timeout'],
     maxConnections: options['max-connections'] ?? enough,
+    // Each may need a connection to the upstream.
+    maxRequests: enough,
     onMalformed: notices.malformed,
     onFull: notices.full,
     page:

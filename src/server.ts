@@ -73,6 +73,8 @@ export interface EdgeOptions {
   readonly bodyTimeoutMs?: number | undefined
   /** Connections of clients at once; one more gets 503. */
   readonly maxConnections?: number | undefined
+  /** Requests at once; HTTP/2 has many on a connection, and one more gets 503. */
+  readonly maxRequests?: number | undefined
   /** Told of each connection that is refused for being one too many. */
   readonly onFull?: ((clientAddress: string, max: number) => void) | undefined
   /** Told about errors that are ours. */
@@ -424,6 +426,7 @@ export const startEdge = async (options: EdgeOptions): Promise<Edge> => {
           : undefined,
       maxHeadBytes: MAX_HEAD_BYTES,
       keepAliveMs: KEEP_ALIVE_MS,
+      isFull: () => active() >= (options.maxRequests ?? Number.POSITIVE_INFINITY),
       onEnded() {
         if (draining) setImmediate(lookIdle)
       },

@@ -33,6 +33,8 @@ export interface Http2Options extends Omit<Http2Context, 'onEnded'> {
   readonly page: (url: string, method: string, accept: string | undefined) => PageAnswer | undefined
   readonly maxHeadBytes: number
   readonly keepAliveMs: number
+  /** Whether as many requests are under way as there may be: one more would take what other connections need. */
+  readonly isFull: () => boolean
   /** Called when an exchange has ended. */
   readonly onEnded: () => void
 }
@@ -110,7 +112,7 @@ export const http2Edge = (options: Http2Options): Http2Edge => {
       return
     }
     const rawHeaders = fields as string[]
-    const refusal = refusalOf(method, head.twoHosts)
+    const refusal = refusalOf(method, head.twoHosts) ?? (options.isFull() ? tooMany() : undefined)
     const target =
       refusal === undefined
         ? requestTarget({ method, url: path, rawHeaders, httpVersionMajor: 1, httpVersionMinor: 1 })
@@ -185,6 +187,14 @@ export const http2Edge = (options: Http2Options): Http2Edge => {
     },
   }
 }
+
+const tooMany = (): ProxyError =>
+  new ProxyError(
+    503,
+    'queue-full',
+    'as many requests are under way as there are files for (ulimit -n); try again later.',
+    { fields: ['Retry-After', '1'] },
+  )
 
 const refusalOf = (method: string, twoHosts: boolean): ProxyError | undefined => {
   if (method === 'CONNECT')

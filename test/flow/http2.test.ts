@@ -3,6 +3,9 @@ import { once } from 'node:events'
 import { constants } from 'node:http2'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { systemClock } from '../../src/core/clock.ts'
+import { Exchanges } from '../../src/core/exchanges.ts'
+import { startEdge } from '../../src/server.ts'
 import { certificate } from '../support/certificate.ts'
 import { gate, get } from '../support/client.ts'
 import { http2Client, whole } from '../support/http2-client.ts'
@@ -287,6 +290,34 @@ test('a client that opens and resets streams without end loses its connection; o
   upstream.answer((_, res) => void res.end('served'))
   assert.equal((await get(proxy.url)).text, 'served')
   await proxy.until((ended, opened) => ended.length === opened.length)
+})
+
+test('more requests at once than there are files for get 503, on however few connections they come', async (t) => {
+  const clock = systemClock()
+  const more = gate()
+  const edge = await startEdge({
+    hosts: ['127.0.0.1'],
+    port: 0,
+    clock,
+    exchanges: new Exchanges({ observers: [], clock, onObserverError: () => {} }),
+    handler: async () => {
+      await more.promise
+      return { status: 200, headers: [], body: Buffer.from('hi') }
+    },
+    maxRequests: 3,
+    onInternalError: () => {},
+  })
+  t.after(() => edge.close(0))
+  const clients = [1, 2].map(() => http2Client(t, `http://127.0.0.1:${edge.port}`))
+  const first = clients.flatMap((client) => [client.ask({}), client.ask({})])
+  const refused = await Promise.race(first)
+  assert.equal(refused.status, 503)
+  assert.equal(refused.headers['retry-after'], '1')
+  assert.match(refused.text, /ulimit -n/)
+  more.open()
+  const got = await Promise.all(first)
+  assert.deepEqual(got.map(({ status }) => status).sort(), [200, 200, 200, 503])
+  assert.equal((await clients[0]!.ask({})).status, 200)
 })
 
 test('at its end the proxy sends GOAWAY, and what is on its way is answered', async (t) => {
