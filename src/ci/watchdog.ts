@@ -14,7 +14,10 @@ export interface Watchdog {
   dismiss(): void
 }
 
-/** TERM, up to 2 s, KILL. Signals that end us by name must not end it too. */
+/**
+ * TERM, up to 2 s, KILL; to what we were told of and all that descends from it, whatever groups that has made. Signals
+ * that end us by name must not end this too. Of the system it needs /proc, or ps where there is none.
+ */
 const SCRIPT = `
 trap '' INT TERM HUP
 pids=' '
@@ -25,16 +28,50 @@ while read -r word pid; do
     done) exit 0 ;;
   esac
 done
-for pid in $pids; do kill -TERM "$pid" 2>/dev/null; done
+# Process, parent and group of all that run. In /proc the name of the program stands in parentheses (proc(5)).
+table() {
+  if [ -r /proc/self/stat ]; then
+    for file in /proc/[0-9]*/stat; do
+      read -r line < "$file" || continue
+      pid=\${line%% *}
+      set -- \${line##*) }
+      [ "$1" = Z ] || echo "$pid $2 $3"
+    done
+  else
+    ps -A -o pid= -o ppid= -o pgid=
+  fi
+}
+found=' '
+look() {
+  all=$(table)
+  before=
+  while [ "$before" != "$found" ]; do
+    before=$found
+    while read -r pid parent group; do
+      case $found in *" $pid "*) continue ;; esac
+      case $pids in *" $pid "* | *" -$group "*) found="$found$pid "; continue ;; esac
+      case $found in *" $parent "*) found="$found$pid " ;; esac
+    done <<END
+$all
+END
+  done
+}
+look
+for pid in $found; do kill -TERM "$pid"; done
 left=20
 while [ $left -gt 0 ]; do
   alive=
-  for pid in $pids; do kill -0 "$pid" 2>/dev/null && alive=yes; done
-  [ -z "$alive" ] && exit 0
+  for pid in $found; do kill -0 "$pid" && alive=yes; done
+  if [ -z "$alive" ]; then
+    known=$found
+    look
+    [ "$known" = "$found" ] && exit 0
+  fi
   sleep 0.1
   left=$((left - 1))
 done
-for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+look
+for pid in $pids $found; do kill -KILL "$pid"; done
 `
 
 /** Starts one, in a session of its own so that what is sent to our group passes it by. None on Windows. */

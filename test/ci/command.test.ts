@@ -237,6 +237,14 @@ describe('signals', () => {
     assert.equal((await program.ended).code, 143)
   })
 
+  test('SIGKILL to us ends the command and what it runs', async (t) => {
+    const line = 'sleep 60 >&- 2>&- & echo pid $!; wait'
+    const program = await startProgram(t, ['demo', '--', 'sh', '-c', line])
+    await program.until(/pid \d+\n/)
+    program.kill('SIGKILL')
+    await allGone([Number(/pid (\d+)/.exec((await program.ended).stdout)?.[1])])
+  })
+
   test('a second one ends what the command runs too', async (t) => {
     const deaf = ['sh', '-c', "trap 'echo deaf' TERM; sleep 60 >&- 2>&- & echo pid $!; wait; wait"]
     const program = await startProgram(t, ['demo', '--', ...deaf])
