@@ -165,6 +165,18 @@ const overHttp1 = (
     req.end()
   })
 
+const NOBODY = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'EADDRNOTAVAIL',
+  'EAFNOSUPPORT',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+])
+
+/** Whether an error says that nobody listens there. */
+export const isNobody = (code: string): boolean => NOBODY.has(code)
+
 /** What came back, in a few words. */
 export const cameText = (came: Came): string => {
   if (came.kind === 'answer') return `${came.status} ${came.statusText}`.trim()
@@ -184,6 +196,9 @@ export const cameText = (came: Came): string => {
       return `this machine has no way there (${came.code})`
     case 'TIMEOUT':
       return came.message
+    case 'EPROTO':
+      // The rest of the message names files of OpenSSL.
+      return `it does not speak TLS as it should: ${/SSL routines:[^:]*:([^:]+)/.exec(came.message)?.[1] ?? came.message}`
     default:
       return came.code === '' || came.message.includes(came.code)
         ? came.message

@@ -2,7 +2,7 @@
 
 import { formatDuration } from '../observe/units.ts'
 import type { Options } from '../options.ts'
-import { addressesOf, cameText, type ProbeOptions, probe } from './probe.ts'
+import { addressesOf, cameText, isNobody, type ProbeOptions, probe } from './probe.ts'
 import { type Tried, type Waited, waitForTarget } from './wait.ts'
 
 /** How the target is asked, from the options. */
@@ -99,15 +99,6 @@ const asked = (options: Options, { tried }: Waited): string[] =>
     return `GET ${path} on ${address}, ${times} ${times === 1 ? 'time' : 'times'}: ${result}`
   })
 
-const NOBODY = new Set([
-  'ECONNREFUSED',
-  'ENOENT',
-  'EADDRNOTAVAIL',
-  'EAFNOSUPPORT',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-])
-
 /** Where something listens already that should only be started now; for targets on this machine. */
 export const alreadyThere = async (options: Options): Promise<string[]> => {
   const { hostname, socketPath } = options.target!
@@ -116,7 +107,7 @@ export const alreadyThere = async (options: Options): Promise<string[]> => {
   const there = await Promise.all(
     addresses.map(async (address) => {
       const came = await probe(address, probeOptions(options), { timeoutMs: 1000 })
-      return came.kind === 'error' && NOBODY.has(came.code) ? [] : [address.text]
+      return came.kind === 'error' && isNobody(came.code) ? [] : [address.text]
     }),
   )
   return there.flat()

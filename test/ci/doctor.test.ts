@@ -7,6 +7,8 @@ import { createServer as overTls } from 'node:https'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { localCertificate, namesFor } from '../../src/edge/local-ca.ts'
+import { certificate } from '../support/certificate.ts'
 import { freePort } from '../support/free-port.ts'
 import { runProgram } from '../support/program.ts'
 import { startRedis } from '../support/redis.ts'
@@ -40,6 +42,20 @@ const examined = async (t: TestContext, args: string[], env: NodeJS.ProcessEnv =
   assert.equal(stderr, '')
   const { findings } = JSON.parse(stdout) as { findings: Finding[] }
   return { code, of: (about: string) => findings.filter((each) => each.about === about) }
+}
+
+/** The port of a server of TLS; undefined where the address cannot be had. */
+const listening = async (
+  t: TestContext,
+  pair: { cert: string; key: string },
+  host: string,
+): Promise<number | undefined> => {
+  const server = overTls(pair, (_, res) => res.end())
+  t.after(() => server.close())
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(undefined))
+    server.listen(0, host, () => resolve((server.address() as { port: number }).port))
+  })
 }
 
 test('a healthy machine ends with 0, in words too', async (t) => {
@@ -140,6 +156,33 @@ describe('the target', () => {
     const http = await startUpstream(t, (_, res) => void res.end())
     const tls = await examined(t, [`https://127.0.0.1:${http.port}`])
     assert.equal(tls.of('target')[0]!.advice, 'It does not speak TLS: is it http: rather than https:?')
+    assert.match(tls.of('target')[0]!.text, /: it does not speak TLS as it should: wrong version number\.$/)
+  })
+  test('with TLS on ::1 alone, by an authority that is not known', async (t) => {
+    const { cert, key } = await certificate()
+    const port = await listening(t, { cert, key }, '::1')
+    if (port === undefined) return t.skip('no IPv6 here')
+    const { code, of } = await examined(t, [`https://localhost:${port}`])
+    assert.equal(code, 4)
+    const [tls] = of('tls')
+    assert.match(
+      tls!.text,
+      /^certificate of .*, issued by revproxy.*; not trusted \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)\.$/,
+    )
+    assert.match(tls!.advice!, /^The chain is not whole: /)
+    return assert.deepEqual(
+      of('target').map(({ state }) => state),
+      ['notice', 'wrong'],
+    )
+  })
+  test('with a certificate whose time is over', async (t) => {
+    const names = namesFor(undefined)
+    const past = Date.UTC(2001)
+    const { cert, key, caFile } = await localCertificate({ folder: folder(t), names, now: past })
+    const port = await listening(t, { cert, key }, '127.0.0.1')
+    const [tls] = (await examined(t, [`https://localhost:${port}`, '--ca', caFile])).of('tls')
+    assert.match(tls!.text, /not trusted \(CERT_HAS_EXPIRED\)\.$/)
+    assert.match(tls!.advice!, /^Renew it/)
   })
 })
 

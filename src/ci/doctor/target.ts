@@ -1,8 +1,16 @@
 /** Whether the target answers, on which addresses, how its certificate stands and what its clock says. */
-import { connect, type PeerCertificate } from 'node:tls'
+import { type Certificate, connect, type PeerCertificate } from 'node:tls'
 import type { Target } from '../../core/values.ts'
 import { formatDuration } from '../../observe/units.ts'
-import { type Address, addressesOf, type Came, cameText, type ProbeOptions, probe } from '../probe.ts'
+import {
+  type Address,
+  addressesOf,
+  type Came,
+  cameText,
+  isNobody,
+  type ProbeOptions,
+  probe,
+} from '../probe.ts'
 import { type Finding, fine, notice, wrong } from './check.ts'
 
 const PROBE_MS = 5000
@@ -43,7 +51,9 @@ export const targetFindings = async (ask: ProbeOptions): Promise<Finding[]> => {
   for (const { address, came } of looks) {
     if (came.kind === 'answer') continue
     const text = `${address.text}: ${cameText(came)}.`
-    if (answered.length === 0) findings.push(wrong('target', text, await adviceFor(target, came)))
+    const elsewhere = looks.some((other) => other.came.kind === 'answer' || !isNobody(other.came.code))
+    if (answered.length === 0 && !(elsewhere && isNobody(came.code)))
+      findings.push(wrong('target', text, adviceFor(target, came)))
     else
       findings.push(
         notice(
@@ -55,13 +65,16 @@ export const targetFindings = async (ask: ProbeOptions): Promise<Finding[]> => {
         ),
       )
   }
-  if (target.protocol === 'https:') findings.push(...(await chainFindings(ask, addresses)))
+  // Where nobody listens there is no certificate to look at.
+  const [listening] = looks.filter(({ came }) => came.kind === 'answer' || !isNobody(came.code))
+  if (target.protocol === 'https:' && listening !== undefined)
+    findings.push(...(await chainFindings(ask, listening.address)))
   const date = answered.flatMap(({ came }) => (came.kind === 'answer' ? [came.fields.date ?? ''] : []))[0]
   if (date !== undefined) findings.push(clockFinding(date))
   return findings
 }
 
-const adviceFor = async (target: Target, came: Came): Promise<string> => {
+const adviceFor = (target: Target, came: Came): string => {
   if (came.kind === 'answer') return ''
   const { code, message } = came
   if (code === 'ECONNREFUSED' || code === 'ENOENT') return 'Is it running, and on this port?'
@@ -69,21 +82,33 @@ const adviceFor = async (target: Target, came: Came): Promise<string> => {
     return 'It does not speak TLS: is it http: rather than https:?'
   if (target.protocol === 'http:' && (code.startsWith('HPE_') || code === 'ECONNRESET'))
     return 'It does not speak plain HTTP: is it https: rather than http:?'
-  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code))
-    return '--ca <file> trusts your own authority, -k any certificate.'
+  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code)) return certificateAdvice(code)
   if (code === 'TIMEOUT') return 'Does something drop the packets (a firewall, a VPN), or is it busy?'
   return 'Can this machine reach it? Try it with curl.'
 }
 
+/** What mends a certificate that is not trusted, by why it is not. */
+const certificateAdvice = (code: string): string => {
+  switch (code) {
+    case 'CERT_HAS_EXPIRED':
+      return 'Renew it, and see that the clock of this machine is right; -k takes it as it is.'
+    case 'CERT_NOT_YET_VALID':
+      return 'Is the clock of this machine right? -k takes it as it is.'
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return 'Name the target as its certificate does; -k takes it as it is.'
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT':
+      return 'The chain is not whole: have the target send all of it, or trust your own authority, up to its root, with --ca <file>.'
+    default:
+      return '--ca <file> trusts your own authority, -k any certificate.'
+  }
+}
+
 /** The certificate and who issued it, as the target sends them. */
-const chainFindings = (
-  { target, ca, insecure }: ProbeOptions,
-  addresses: readonly Address[],
-): Promise<Finding[]> =>
+const chainFindings = ({ target, ca, insecure }: ProbeOptions, { host }: Address): Promise<Finding[]> =>
   new Promise((resolve) => {
-    const [first] = addresses
     const socket = connect({
-      host: first?.host,
+      host,
       port: target.port,
       servername: /^[\d.]+$|:/.test(target.hostname) ? '' : target.hostname,
       rejectUnauthorized: false,
@@ -115,23 +140,26 @@ const certificateFindings = (
   ) {
     if (seen.has(each.fingerprint256)) break
     seen.add(each.fingerprint256)
-    chain.push(String(each.subject.CN ?? each.subject.O ?? '?'))
+    chain.push(nameOf(each.subject))
+    // The last one that was sent; who issued it is told all the same.
+    if (each.issuerCertificate === undefined && each.issuer !== undefined) chain.push(nameOf(each.issuer))
     each = each.issuerCertificate as typeof each
   }
   const days = Math.floor((Date.parse(certificate.valid_to) - Date.now()) / 86_400_000)
   const text = `certificate of ${chain.join(', issued by ')}; valid until ${certificate.valid_to}`
-  const advice = '--ca <file> trusts your own authority, -k any certificate.'
   if (error !== undefined) {
     const untrusted = `${text}; not trusted (${error}).`
     return [
       insecure
         ? notice('tls', untrusted, 'It is accepted all the same, since -k is given.')
-        : wrong('tls', untrusted, advice),
+        : wrong('tls', untrusted, certificateAdvice(error)),
     ]
   }
   if (days < SOON_DAYS) return [notice('tls', `${text}, which is in ${days} days.`, 'Renew it.')]
   return [fine('tls', `${text}.`)]
 }
+
+const nameOf = ({ CN, O }: Certificate): string => String(CN ?? O ?? '?')
 
 const clockFinding = (date: string): Finding => {
   const theirs = Date.parse(date)
