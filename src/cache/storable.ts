@@ -67,16 +67,19 @@ export const refusal = (
       return 'authorization'
     }
   }
-  // RFC 9111 §7.3 leaves it to the response, so the response has to say so: not by an entity tag alone, of which a
-  // server knows nothing that adds one to every answer, and with it the next client would get this one's session.
-  if (hasField(fields, 'set-cookie') && !(rules.storeCookies && mayShareCookie(entry, rules)))
-    return 'set-cookie-policy'
+  const setsCookie = hasField(fields, 'set-cookie')
+  if (setsCookie && !rules.storeCookies) return 'set-cookie-policy'
   if (variesPerClient(fields)) return 'vary-star' // RFC 9111 §4.1
   if (/^text\/event-stream/i.test(firstValue(fields, 'content-type') ?? '')) return 'streaming'
   if (status === 206 && !soundPart(fields)) return 'range'
   // 416 above all (RFC 9110 §15.5.17): it may be wrong for those who ask without that Range, which is not in the key.
   if (req.range && status >= 400) return 'range'
-  return notWorthKeeping(entry, rules) ?? tooLarge(fields, rules)
+  const not = notWorthKeeping(entry, rules)
+  if (not !== undefined) return not
+  // RFC 9111 §7.3 leaves it to the response, so the response has to say so: not by an entity tag alone, of which a
+  // backend may know nothing whose framework adds one to every answer; the next client would get this one's session.
+  if (setsCookie && !mayShareCookie(entry, rules)) return 'set-cookie-policy'
+  return tooLarge(fields, rules)
 }
 
 /**

@@ -92,7 +92,7 @@ test('force leaves what belongs to one user alone, unless --force-private', asyn
   assert.equal(upstream.requests.length, 4)
   assert.match(
     String((await get(`${careful.url}/cookie`)).headers['cache-status']),
-    /detail="uri-miss not forced with Set-Cookie \(--force-private\); not stored: set-cookie-policy"/,
+    /detail="uri-miss not forced with Set-Cookie \(--force-private\); not stored: no-freshness"/,
   )
   assert.match(
     String(

@@ -455,6 +455,12 @@ const rows: readonly StoringRow[] = [
     want: 'set-cookie-policy',
   },
   {
+    rfc: '9111 §3',
+    name: 'a cookie with nothing that would let it be stored without one',
+    response: ['Set-Cookie: a=b'],
+    want: 'no-freshness',
+  },
+  {
     rfc: '9111 §7.3',
     name: 'a cookie with freshness that is a guess',
     response: ['Last-Modified: {-9999}', 'Set-Cookie: a=b'],
