@@ -9,7 +9,7 @@ import type { Tombstone } from './store/store.ts'
 const MAX_KEYS = 10_000
 const MAX_CHARACTERS = 4 * 1024 * 1024
 /** How long to wait after the store refused once more. */
-const AGAIN_MS = 250
+const AGAIN_MS = 100
 
 export class Owed {
   readonly #pay: (key: string, tombstone: Tombstone) => Promise<unknown>
@@ -46,7 +46,7 @@ export class Owed {
     }
   }
 
-  /** The store knows, or has something newer; `until` spares what came later. */
+  /** The store knows; `until` spares what came later. */
   settle(key: string, until = Number.POSITIVE_INFINITY): void {
     const owed = this.#tombstones.get(key)
     if (owed === undefined || owed.at > until) return

@@ -109,17 +109,24 @@ export class Shelf {
   async #put(key: string, entry: Entry): Promise<'stored' | StorageReason> {
     const askedAt = entry.parts.requestedAt
     const owed = this.#owed.get(key)
-    if (owed !== undefined && owed.at > askedAt) return 'invalidated'
+    if (owed !== undefined) {
+      if (owed.at > askedAt) return 'invalidated'
+      // Before anything newer: that would bring older variants back, and let in what others asked for before.
+      await this.#bury(key, owed)
+    }
     const keep = keepMs(entry, this.#clock.now())
     if (entry.parts.selection.length > 0) return this.#putVariant(key, entry, keep)
     const { kept, replaced } = await this.store.set(key, entry, keep, askedAt)
     this.#forget(replaced?.variants)
-    // Only what it is newer than: another one may have come while it was on its way.
-    if (kept === 'stored') this.#owed.settle(key, askedAt)
     return kept
   }
 
-  async #putVariant(key: string, entry: Entry, keep: number): Promise<'stored' | StorageReason> {
+  async #putVariant(
+    key: string,
+    entry: Entry,
+    keep: number,
+    again = false,
+  ): Promise<'stored' | StorageReason> {
     const { requestedAt, receivedAt, selection } = entry.parts
     const standing = await this.store.peek(key)
     if (standing !== undefined && standing.guard > requestedAt) return 'invalidated'
@@ -144,13 +151,14 @@ export class Shelf {
     const keepIndex = Math.max(TOMBSTONE_MS, ...variants.map(({ keepUntil }) => keepUntil - now))
     let indexed: Awaited<ReturnType<Store['set']>> | undefined
     try {
-      indexed = await this.store.set(key, new Index(variants), keepIndex, requestedAt)
+      // Only over what was looked at: variants of which the store was told meanwhile that they are dropped stay so.
+      indexed = await this.store.set(key, new Index(variants), keepIndex, standing?.guard ?? 0)
     } finally {
       // An index that may not stand must not leave its variant behind.
       if (indexed?.kept !== 'stored') this.#forget([variant])
     }
+    if (indexed.kept === 'invalidated' && !again) return this.#putVariant(key, entry, keep, true)
     if (indexed.kept !== 'stored') return indexed.kept
-    this.#owed.settle(key, requestedAt)
     const kept = new Set(variants.map((each) => each.key))
     this.#forget([...known, ...(indexed.replaced?.variants ?? [])].filter((each) => !kept.has(each.key)))
     return 'stored'

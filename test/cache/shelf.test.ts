@@ -506,6 +506,62 @@ test('a newer answer takes the place of what is owed', async () => {
   assert.ok((await inner.get(KEY)) instanceof Entry)
 })
 
+test('a newer variant does not bring back older ones while it is owed that all were dropped', async () => {
+  const clock = handClock()
+  const { store, state } = troubled()
+  const [here, elsewhere] = [new Shelf(store, clock, () => false), new Shelf(store, clock, () => false)]
+  const [pl, en] = [
+    ['X', 'pl'],
+    ['X', 'en'],
+  ]
+  await here.save(KEY, answer(clock, 'old pl', { vary: 'x', asked: pl! }))
+  await here.save(KEY, answer(clock, 'old en', { vary: 'x', asked: en! }))
+  const late = answer(clock, 'late', { vary: 'x', asked: en! })
+  clock.advance(10)
+  state.mode = 'down'
+  assert.equal(await here.drop(KEY, 'purged'), 'owed')
+  state.mode = 'well'
+  clock.advance(10)
+  assert.equal(await here.save(KEY, answer(clock, 'new pl', { vary: 'x', asked: pl! })), 'stored')
+  assert.equal(await bodyOf(here, pl!), 'new pl')
+  assert.notEqual(await bodyOf(here, en!), 'old en')
+  assert.notEqual(await bodyOf(elsewhere, en!), 'old en')
+  // Nor does what another process was asked for before.
+  assert.equal(await elsewhere.save(KEY, late), 'invalidated')
+  here.close()
+})
+
+test('what is dropped between the look at an index and its writing does not come back, however late it was told', async () => {
+  const clock = handClock()
+  const inner = memoryStore(MB)
+  const [en, pl] = [
+    ['X', 'en'],
+    ['X', 'pl'],
+  ]
+  const elsewhere = new Shelf(inner, clock, () => false)
+  await elsewhere.save(KEY, answer(clock, 'old en', { vary: 'x', asked: en! }))
+  // It was dropped at this moment; the store hears of it later.
+  clock.advance(10)
+  const dropped = new Tombstone('purged', clock.now())
+  clock.advance(10)
+  let looks = 0
+  const store: Store = {
+    ...inner,
+    async peek(key) {
+      const standing = await inner.peek(key)
+      if (looks++ === 0) await inner.set(KEY, dropped, 600_000)
+      return standing
+    },
+  }
+  const shelf = new Shelf(store, clock, () => false)
+  assert.equal(await shelf.save(KEY, answer(clock, 'new pl', { vary: 'x', asked: pl! })), 'stored')
+  assert.equal(await bodyOf(shelf, pl!), 'new pl')
+  assert.notEqual(await bodyOf(shelf, en!), 'old en')
+  assert.equal(looks, 2)
+  // The index, its one variant, and the old one, which whoever dropped it forgets; not that of the first attempt.
+  await until('the first attempt left nothing', async () => (await keysOf(inner)).length === 3)
+})
+
 test('more invalidations than can be remembered make all that is older untrusted', async () => {
   const clock = handClock()
   const { store, state } = troubled()
