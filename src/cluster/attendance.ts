@@ -46,6 +46,8 @@ export interface Attended {
   readonly reported: Reported
   /** What only it knows: spans that it gave up so far, and requests that wait for the target. */
   state(): WorkerState
+  /** Whether it may have something of the cache: from just before it listens on. */
+  mayHold(): boolean
   /** It is gone: what was its own is given back, what it had open has failed. */
   abandon(why: string): void
 }
@@ -73,6 +75,10 @@ export const attend = (link: Link, worker: number, hub: Hub): Attended => {
     onLost: hub.lost,
   })
   link.on('here', () => undefined)
+  let holds = false
+  link.on('holds', () => {
+    holds = true
+  })
   let state: WorkerState = { spansDropped: 0, holding: 0 }
   link.on('exchanges', ({ text }, bytes) => reported.take(bytes, Number(text)))
   link.on('state', (said) => {
@@ -105,6 +111,7 @@ export const attend = (link: Link, worker: number, hub: Hub): Attended => {
   return {
     reported,
     state: () => state,
+    mayHold: () => holds,
     abandon(why) {
       hub.leases.releaseAll(worker)
       leave()

@@ -20,10 +20,11 @@ import { routes } from '../observe/routes.ts'
 import { type Options, redactedByDefault } from '../options.ts'
 import { holdMs, isUp, listenHosts, makeStore, type ProxyDeps, type RunningProxy, tlsOf } from '../proxy.ts'
 import { startTracing } from '../trace/tracing.ts'
-import { announcing, attend, type Hub } from './attendance.ts'
+import { type Attended, announcing, attend, type Hub } from './attendance.ts'
 import { leadOf } from './clock.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { LeaseBook } from './leases.ts'
+import type { Link } from './link.ts'
 import { COPY_PROOF_MS } from './near-store.ts'
 import type { WorkerProgram } from './worker-process.ts'
 
@@ -84,6 +85,8 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
   // What it serves nobody it need not have nearby.
   const store = memory ?? (await makeStore(options, notices, 0))
   let crew: Crew | undefined
+  /** Who holds each place, also while the crew is only being started. */
+  const workers = new Map<number, { link: Link; attended: Attended }>()
   let lost = 0
   const told = desk({
     options,
@@ -126,8 +129,11 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
       deps.onLost(requests)
     },
     async outdated(key, dropped, except) {
-      const others = crew?.links().filter(({ worker }) => worker !== except) ?? []
-      await Promise.all(others.map(({ link }) => known(link.call('outdated', { key, dropped }))))
+      const calls: Array<Promise<void>> = []
+      for (const [worker, { link, attended }] of workers)
+        if (worker !== except && attended.mayHold())
+          calls.push(known(link.call('outdated', { key, dropped })))
+      await Promise.all(calls)
     },
   }
   const waiting = (): Record<string, number> => ({
@@ -167,7 +173,11 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
         tls: tls === undefined ? undefined : { cert: tls.cert, key: tls.key },
         maxConnections: shareOf(options['max-connections'], size),
       }),
-      attend: ({ link }, worker) => attend(link, worker, hub),
+      attend: ({ link }, worker) => {
+        const attended = attend(link, worker, hub)
+        workers.set(worker, { link, attended })
+        return attended
+      },
       say: deps.say,
       onFatal: deps.onFatal,
       onFault: notices.internal,

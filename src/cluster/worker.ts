@@ -113,6 +113,8 @@ const begin = async (
     },
     onDropped(dropped) {
       onDropped = dropped
+      // Said before it listens, and so before anything that it asks for.
+      link.tell('holds')
     },
   }
   const proxy: RunningProxy = await startProxy(options, {
