@@ -169,6 +169,10 @@ export const speaksTls = (client: string): string =>
 export const tooSlow = (client: string): string =>
   `a client at ${escapeControl(client)} took too long to send the head of its request (--head-timeout): answered 408.`
 
+/** What stands before a client's body is too large. */
+export const headTooLarge = (client: string): string =>
+  `a client at ${escapeControl(client)} sent a request line and fields that are too large: answered 431.`
+
 /** There are as many connections as there may be. */
 export const full = (client: string, max: number): string =>
   `${max} connections of clients are open, as many as --max-connections lets in; one from ${escapeControl(client)} was answered 503.`

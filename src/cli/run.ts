@@ -22,6 +22,7 @@ import {
   adminPortInUse,
   caNotKept,
   full,
+  headTooLarge,
   logLost,
   logUnread,
   notHttp,
@@ -265,6 +266,7 @@ const run = async ({ env, version, demo, command }: RunInput, written: Given): P
 const unreadable = (client: string, { status, message, cause }: ProxyError): string => {
   const { code = message } = (cause ?? {}) as NodeJS.ErrnoException
   if (code === 'TLS_HELLO') return speaksTls(client)
+  if (status === 431) return headTooLarge(client)
   return status === 408 ? tooSlow(client) : notHttp(client, code, status)
 }
 

@@ -189,6 +189,15 @@ test('a log that nobody takes out of its pipe holds no request up', async (t) =>
   await program.until('afterwards')
 })
 
+test('a head that is too large is HTTP all the same, and told as what it is', async (t) => {
+  const program = await startProgram(t, ['demo', ...quietly])
+  const large = talk(t, portOf(program.url))
+  large.send(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(70_000)}\r\n\r\n`)
+  await large.closed()
+  await program.until('sent a request line and fields that are too large: answered 431.')
+  assert.doesNotMatch(program.stderr(), /not HTTP/)
+})
+
 test('what a client sends that is no HTTP is told, folded, and without its bytes', async (t) => {
   const program = await startProgram(t, ['demo', ...quietly])
   const port = portOf(program.url)
