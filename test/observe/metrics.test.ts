@@ -462,6 +462,24 @@ const full = (): Metrics => {
   return of
 }
 
+test('whoever scrapes holds others up by one family of metrics at most', async () => {
+  const of = setUp()
+  feed(of, {})
+  await of.scrape()
+  for (const accept of ['', 'application/openmetrics-text']) {
+    let turns = 0
+    let going = true
+    const turn = (): void => {
+      turns++
+      if (going) setImmediate(turn)
+    }
+    turn()
+    const { body } = await of.scrape(accept)
+    going = false
+    assert.ok(turns >= body.match(/^# TYPE /gm)!.length, `${turns} turns`)
+  }
+})
+
 test('promtool finds nothing to complain about but the name kept from go-rev-proxy', async () => {
   const { body, contentType } = await full().scrape()
   assert.equal(contentType, 'text/plain; version=0.0.4; charset=utf-8')

@@ -2,6 +2,7 @@
  * The counts as metrics of prom-client (40 ms to load, so only at the first scrape), which gives the registry, the
  * text formats and the metrics of the process.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { Gauge, Metric, Registry } from 'prom-client'
 import type { MetricsOptions, Processes } from '../metrics.ts'
 import type { Counts } from './counts.ts'
@@ -36,10 +37,20 @@ export const scraper = async (counts: Counts, options: MetricsOptions): Promise<
       others.clear()
       for (const { name, values } of all) others.set(name, [...(others.get(name) ?? []), ...values])
     }
-    if (!openMetrics) return registry.metrics()
-    const text = await inOpenMetrics(prom, registry).metrics()
-    return text.replace(/ Nan$/gm, ' NaN')
+    if (!openMetrics) return `${(await familyTexts(registry)).join('\n\n')}\n`
+    const texts = await familyTexts(inOpenMetrics(prom, registry))
+    return `${texts.map((text) => text.replace(/ Nan$/gm, ' NaN')).join('\n')}\n# EOF\n`
   }
+}
+
+/** One after the other, and others have their turn in between: a thousand label sets take 60 ms in each histogram. */
+const familyTexts = async (registry: Registry): Promise<string[]> => {
+  const texts: string[] = []
+  for (const { name } of registry.getMetricsAsArray() as unknown as Family[]) {
+    texts.push(await registry.getSingleMetricAsString(name))
+    await setImmediate()
+  }
+  return texts
 }
 
 /**
