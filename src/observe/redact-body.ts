@@ -23,8 +23,8 @@ export const redactedBody = (text: string, kind: TextKind, { secret, url }: Body
   return url(withoutLines(quoted, secret))
 }
 
-/** The next string of JSON, and whether it is the name of a member. */
-const STRICT_NAME = /"((?:[^"\\]|\\.)*)"(\s*:\s*)?/gs
+/** The next string of JSON, also one that is cut off (or each quote in it would be tried anew), and whether it is a name. */
+const STRICT_NAME = /"([^"\\]*(?:\\.[^"\\]*)*)(?:"(\s*:\s*)?|\\?$)/gs
 /** In other text a quote may be anything: only what looks like a name is taken for one; it may stand in single quotes. */
 const LOOSE_NAME = /["']([\w.$-]{1,100})["'](\s*:\s*)/g
 /** Without quotes, before a value that has some: in scripts, in GraphQL. */
@@ -59,9 +59,9 @@ const unescaped = (name: string): string => {
   }
 }
 
-const STRING = /"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)/sy
+const STRING = /"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?$)/sy
 const SCALAR = /[^\s,}\]"']*/y
-const OPENING_OR_CLOSING = /"(?:[^"\\]|\\.)*(?:"|\\?$)|[[\]{}]/gs
+const OPENING_OR_CLOSING = /"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|[[\]{}]/gs
 
 /** Where the value that begins there ends: a string, an object or array as a whole, or a bare word. */
 const valueEnd = (text: string, start: number): number => {

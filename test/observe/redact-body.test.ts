@@ -127,3 +127,15 @@ test('no text of the size that is kept takes long', () => {
     }
   }
 })
+
+test('a body as large as a HAR may keep takes time linear in its length', () => {
+  for (const kind of ['json', 'form', 'text'] as const) {
+    for (const piece of ['\\"', '\\"token\\":{', '"', '%22a', 'a = ', 'x']) {
+      const text = piece.repeat(200_000 / piece.length)
+      const before = process.cpuUsage().user
+      redact.body(text, kind)
+      // Quadratic work took 20 s.
+      assert.ok(process.cpuUsage().user - before < 4_000_000, `${kind} ${piece}`)
+    }
+  }
+})
