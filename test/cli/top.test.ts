@@ -169,3 +169,27 @@ test('in a terminal it redraws each second, follows the size, and leaves with q'
   tmux('send-keys', '-t', 'top', 'q')
   assert.match(await shows(/left with 0/), /before/, 'the first screen is as it was')
 })
+
+test('it ends when its terminal is closed', {
+  skip: hasTmux ? false : 'tmux is not installed',
+  timeout: 30_000,
+}, async (t) => {
+  const proxy = await busy(t)
+  const socket = `revproxy-closed-${process.pid}`
+  const tmux = (...args: string[]): string =>
+    execFileSync('tmux', ['-L', socket, '-f', '/dev/null', ...args], { encoding: 'utf8' })
+  const program = fileURLToPath(new URL('../../bin/revproxy.js', import.meta.url))
+  const command = `exec '${process.execPath}' '${program}' top --admin ${proxy.adminUrl}`
+  tmux('new-session', '-d', '-s', 'top', '-x', '80', '-y', '24', command)
+  t.after(() => void spawnSync('tmux', ['-L', socket, 'kill-server']))
+  const pid = Number(tmux('list-panes', '-t', 'top', '-F', '#{pane_pid}'))
+  const alive = (): boolean => spawnSync('kill', ['-0', String(pid)]).status === 0
+  t.after(() => void (alive() && process.kill(pid, 'SIGKILL')))
+  while (!tmux('capture-pane', '-p', '-t', 'top').includes('q quits'))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  spawnSync('tmux', ['-L', socket, 'kill-server'])
+  for (let tries = 0; alive(); tries++) {
+    assert.ok(tries < 100, 'it is still there after 10 s')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+})
