@@ -28,7 +28,7 @@ import { type Edge, type LocalPage, startEdge } from './server.ts'
 import { childTrace } from './trace/context.ts'
 import { addedFields, responseFields } from './trace/response-fields.ts'
 import { propagate, withTrace } from './trace/stage.ts'
-import { startTracing } from './trace/tracing.ts'
+import { FLUSH_MS, startTracing } from './trace/tracing.ts'
 import { forward } from './upstream/forward.ts'
 import { probe } from './upstream/probe.ts'
 import { requestFields, upstreamPath } from './upstream/request-fields.ts'
@@ -299,7 +299,7 @@ export const startProxy = async (options: Options, deps: ProxyDeps): Promise<Run
     notices.tooFewFiles?.(options['max-connections']!, enough!)
   const closeAll = async (): Promise<void> => {
     holding?.close()
-    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(1000)])
+    await Promise.all([upstream.close(), cached?.close() ?? store?.close(), tracing?.close(FLUSH_MS)])
   }
   const edge: Edge = await startEdge({
     hosts: listenHosts(options),

@@ -19,7 +19,7 @@ import { redactor } from '../observe/redact.ts'
 import { routes } from '../observe/routes.ts'
 import { type Options, redactedByDefault } from '../options.ts'
 import { holdMs, isUp, listenHosts, makeStore, type ProxyDeps, type RunningProxy, tlsOf } from '../proxy.ts'
-import { startTracing } from '../trace/tracing.ts'
+import { FLUSH_MS, startTracing } from '../trace/tracing.ts'
 import { type Attended, announcing, attend, type Hub } from './attendance.ts'
 import { leadOf } from './clock.ts'
 import { type Crew, startCrew } from './crew.ts'
@@ -156,7 +156,7 @@ export const startCluster = async (options: Options, deps: ClusterDeps): Promise
   const nearBytes = (options['cache-size'] * (1 - STORE_SHARE)) / size
   let draining = false
   let admin: Awaited<ReturnType<typeof told.open>>
-  const closeRest = () => Promise.all([store?.close(), tracing?.close(1000), admin?.close()])
+  const closeRest = () => Promise.all([store?.close(), tracing?.close(FLUSH_MS), admin?.close()])
 
   const startOn = (port: number): Promise<Crew> =>
     startCrew({

@@ -27,6 +27,9 @@ export interface TracingOptions {
   readonly onProblem: (sentence: string) => void
 }
 
+/** How long the last spans may take when a run ends, ms: a second with all that ends beside and behind them. */
+export const FLUSH_MS = 900
+
 /** Running tracing. */
 export interface Tracing {
   readonly observers: readonly Observer[]
