@@ -13,6 +13,14 @@ interface DescribedRequest {
   readonly headers: readonly string[]
 }
 
+/** Keys, by what they begin with and a test. */
+export interface Selected {
+  readonly passes: (key: string) => boolean
+  readonly prefix: string
+  /** Those that were named whole: also where nothing is stored under them, for an answer may be on its way. */
+  readonly named: readonly string[]
+}
+
 /**
  * What the routes need of the cache. `passes` is asked of keys as they are filed: `http://localhost:8080/path?query`.
  * While the shared store is away all reject with an error whose `reason` says so.
@@ -24,8 +32,8 @@ export interface CacheHandle {
     prefix: string,
     limit: number,
   ): Promise<{ entries: ListedEntry[]; more: boolean }>
-  /** Drops what is stored under keys that pass: how many there were, and how many the store could not be told of yet. */
-  purge(passes: (key: string) => boolean, prefix: string): Promise<{ purged: number; owed: number }>
+  /** Drops what is stored under these keys: how many there were, and how many the store could not be told of yet. */
+  purge(keys: Selected): Promise<{ purged: number; owed: number }>
   /** Explains one request. */
   explain(request: DescribedRequest): Promise<unknown>
   /** What is stored for one request, secrets concealed; undefined for nothing. */
@@ -58,21 +66,19 @@ const json = (status: number, value: unknown): AdminAnswer => ({
 const refuse = (message: string): AdminAnswer => json(400, { error: message })
 
 /** What `url`, `prefix` and `all` in a query select; a path alone selects it under every host. */
-const selection = (
-  query: URLSearchParams,
-  origin: string,
-): { passes: (key: string) => boolean; prefix: string } | string => {
+const selection = (query: URLSearchParams, origin: string): Selected | string => {
   const given = ['url', 'prefix', 'all'].filter((name) => query.has(name))
   if (given.length > 1) return `${given.join(' and ')} exclude each other`
   const url = query.get('url')
   const prefix = query.get('prefix')
-  if (url === null && prefix === null) return { passes: () => true, prefix: '' }
+  if (url === null && prefix === null) return { passes: () => true, prefix: '', named: [] }
   const text = (url ?? prefix)!
   if (text.startsWith('/')) {
     const path = (key: string) => key.replace(/^[^:]+:\/\/[^/]*/, '').split('\n', 1)[0]!
     return {
       passes: url === null ? (key) => path(key).startsWith(text) : (key) => path(key) === text,
       prefix: '',
+      named: url === null ? [] : [origin + text],
     }
   }
   if (!/^https?:\/\//.test(text))
@@ -80,6 +86,7 @@ const selection = (
   return {
     passes: url === null ? (key) => key.startsWith(text) : (key) => key.split('\n', 1)[0] === text,
     prefix: text,
+    named: url === null ? [] : [text],
   }
 }
 
@@ -146,7 +153,7 @@ const routes = (cache: CacheHandle): AdminRoute[] => [
         return refuse('say what to purge: url=, prefix= or all')
       const chosen = selection(url.searchParams, cache.origin())
       if (typeof chosen === 'string') return refuse(chosen)
-      const { purged, owed } = await cache.purge(chosen.passes, chosen.prefix)
+      const { purged, owed } = await cache.purge(chosen)
       if (owed === 0) return json(200, { purged })
       const error = `the shared cache stopped answering: ${purged} purged, ${owed} for this proxy only until it answers again. Purge again to be sure.`
       return json(503, { error, purged, owed })

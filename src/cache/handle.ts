@@ -88,16 +88,24 @@ export const cacheHandle = (options: HandleOptions) => {
       return { entries, more: false }
     },
 
-    async purge(passes: (key: string) => boolean, prefix: string) {
+    async purge({
+      passes,
+      prefix,
+      named,
+    }: {
+      passes: (key: string) => boolean
+      prefix: string
+      named: readonly string[]
+    }) {
       const came = { dropped: 0, nothing: 0, owed: 0 }
-      let some: string[] = []
+      let some: string[] = [...named]
       const dropThem = async (): Promise<void> => {
         const outcomes = await Promise.all(some.map((key) => shelf.drop(key, 'purged')))
         some = []
         for (const outcome of outcomes) came[outcome]++
       }
       for await (const key of shelf.keys(prefix)) {
-        if (!passes(key)) continue
+        if (!passes(key) || named.includes(key)) continue
         // By the hundred: a store that is asked for thousands at once would miss its deadline.
         if (some.push(key) === PURGED_AT_ONCE) await dropThem()
         if (came.owed > 0) break

@@ -83,6 +83,29 @@ for (const kind of ['memory', 'redis'] as const) {
   })
 }
 
+test('what is on its way while its URL is purged is not stored, though there was nothing to purge yet', async (t) => {
+  const hold = gate()
+  t.after(() => hold.open())
+  let version = 1
+  const upstream = await startUpstream(t, async (_, res) => {
+    const mine = version
+    if (mine === 1) await hold.promise
+    res.writeHead(200, fresh).end(`v${mine}`)
+  })
+  const program = await startWorkers(t, [upstream.url])
+  const [a, b] = twoClients(t) as [typeof get, typeof get]
+  const url = `${program.url}/thing`
+  const first = a(url)
+  await until('it came', () => upstream.requests.length === 1)
+  version = 2
+  const purged = await get(`${program.adminUrl}/cache/entries?url=${url}`, { method: 'DELETE' })
+  assert.deepEqual(JSON.parse(purged.text), { purged: 0 })
+  hold.open()
+  assert.equal((await first).text, 'v1')
+  await until('the first is logged', () => loggedLines(program, 1).then(() => true))
+  for (const ask of [b, a, b]) assert.equal((await ask(url)).text, 'v2')
+})
+
 test('an answer that is not for sharing keeps nobody waiting at the other worker', async (t) => {
   const upstream = await startUpstream(t, (_, res) => {
     res.writeHead(200, { 'cache-control': 'no-store' }).end('yours')
