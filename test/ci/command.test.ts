@@ -154,16 +154,17 @@ describe('exit codes', () => {
 
   test('3 when the port is taken, and the command is not run; whatever else is open or tried again', async (t) => {
     const upstream = await startUpstream(t, hello)
+    const other = await startUpstream(t, hello)
     const nobody = `127.0.0.1:${await freePort()}`
     for (const more of [
       [],
       ['--cache', `redis://${nobody}`],
       ['--trace', `http://${nobody}`, '--trace-receive', '0'],
     ]) {
-      const args = [upstream.url, '-p', String(upstream.port), ...more, '--', ...node('console.log("ran")')]
+      const args = [upstream.url, '-p', String(other.port), ...more, '--', ...node('console.log("ran")')]
       const { code, stdout, stderr } = await runProgram(t, args)
       assert.deepEqual([code, stdout], [3, ''])
-      assert.match(stderr, new RegExp(`port ${upstream.port} is in use`))
+      assert.match(stderr, new RegExp(`port ${other.port} is in use`))
     }
   })
 
