@@ -9,7 +9,6 @@ import type { Entry } from './entry.ts'
 import type { RequestMarks } from './key.ts'
 
 const empty = Buffer.alloc(0)
-const age: ReadonlySet<string> = new Set(['age'])
 /** What a part does not share with the whole. */
 const aboutThisBody = ['content-length', 'content-range', 'content-digest', 'content-md5']
 const partial: ReadonlySet<string> = new Set(['age', ...aboutThisBody])
@@ -110,11 +109,12 @@ export const deliver = (
     if (wanted === 'unsatisfiable') return unsatisfiable(entry, added)
     if (wanted !== undefined && within(wanted, entry.parts.part)) return part(entry, wanted, added)
   }
-  const headers = [...withoutFields(fields, age), ...added]
+  const headers = entry.ageless.concat(added)
   // RFC 9110 §9.3.2, §8.6: a HEAD tells the length that a GET would be sent with.
   if (method === 'HEAD' && status !== 204 && !hasField(fields, 'content-length'))
     headers.push('Content-Length', String(body.length))
-  return { status, headers, body }
+  // What is served once need not be remembered.
+  return { status, headers, known: entry.hits > 1 ? entry.known : undefined, body }
 }
 
 /** RFC 9110 §15.5.17 */

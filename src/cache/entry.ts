@@ -3,10 +3,10 @@
  * first use, and never stored.
  */
 import type { StorageReason } from '../core/reasons.ts'
-import type { Fields } from '../core/types.ts'
+import { type Fields, KnownFields } from '../core/types.ts'
 import { type Directives, MAX_DELTA, parseCacheControl, parseTargeted } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
-import { allValues, firstValue, joinedValue, trimOws } from '../http/fields.ts'
+import { allValues, firstValue, hasField, joinedValue, trimOws, withoutFields } from '../http/fields.ts'
 import type { Part } from '../http/range.ts'
 import type { Selection } from '../http/vary.ts'
 
@@ -39,6 +39,8 @@ export interface StoredParts {
   readonly single?: true | undefined
 }
 
+const age: ReadonlySet<string> = new Set(['age'])
+
 /** A stored response. */
 export class Entry {
   readonly parts: StoredParts
@@ -46,6 +48,9 @@ export class Entry {
   #targeted: Directives | undefined | null = null
   #dateAt: number | undefined
   #etag: string | undefined | null = null
+  #age: number | undefined
+  #ageless: Fields | undefined
+  #known: KnownFields | undefined
   #lifetimes: { shared?: unknown; single?: unknown } = {}
   /** Times it was served, for listings. Not stored. */
   hits = 0
@@ -103,6 +108,26 @@ export class Entry {
 
   get hasValidator(): boolean {
     return this.etag !== undefined || this.lastModified !== undefined
+  }
+
+  /** What `Age` said when it came, in seconds. */
+  get ageSaid(): number {
+    this.#age ??= ageField(this.parts.fields)
+    return this.#age
+  }
+
+  /** The fields but for `Age`, which is said anew each time. */
+  get ageless(): Fields {
+    this.#ageless ??= hasField(this.parts.fields, 'age')
+      ? withoutFields(this.parts.fields, age)
+      : this.parts.fields
+    return this.#ageless
+  }
+
+  /** For answers that begin with these fields. */
+  get known(): KnownFields {
+    this.#known ??= new KnownFields(this.ageless)
+    return this.#known
   }
 
   /** Bytes of the whole that this is, or is a part of; undefined when that is not known. */

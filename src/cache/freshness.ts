@@ -2,7 +2,7 @@
 import { deltaSeconds, MAX_DELTA } from '../http/cache-control.ts'
 import { parseDate } from '../http/date.ts'
 import { allValues, firstValue } from '../http/fields.ts'
-import { ageField, type Entry } from './entry.ts'
+import type { Entry } from './entry.ts'
 
 /** Where a lifetime comes from. */
 export type LifetimeSource =
@@ -82,7 +82,7 @@ export const ageTerms = (entry: Entry, now: number): AgeTerms => {
   const { requestedAt, receivedAt } = entry.parts
   const apparent = Math.max(0, (receivedAt - entry.dateAt) / 1000)
   const delay = Math.max(0, (receivedAt - requestedAt) / 1000)
-  const corrected = Math.max(apparentWithoutJitter(apparent), ageField(entry.fields) + delay)
+  const corrected = Math.max(apparentWithoutJitter(apparent), entry.ageSaid + delay)
   const resident = Math.max(0, (now - receivedAt) / 1000)
   return { apparent, corrected, resident, current: corrected + resident }
 }

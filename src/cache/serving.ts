@@ -5,7 +5,7 @@ import { type Asked, type CacheOptions, labelled, setVerdict } from './asked.ts'
 import { cacheStatus } from './cache-status.ts'
 import { deliver } from './deliver.ts'
 import type { Entry } from './entry.ts'
-import { currentAge, freshnessLeft } from './freshness.ts'
+import { currentAge, lifetime } from './freshness.ts'
 
 /** What serving gives. */
 export interface Serving {
@@ -29,8 +29,9 @@ export const serving = (options: CacheOptions): Serving => {
     const { facts, req } = asked
     const now = clock.now()
     entry.hits++
-    facts.ageSeconds = Math.floor(currentAge(entry, now))
-    facts.ttlSeconds = Math.floor(freshnessLeft(entry, now, shared))
+    const age = currentAge(entry, now)
+    facts.ageSeconds = Math.floor(age)
+    facts.ttlSeconds = Math.floor(lifetime(entry, shared).seconds - age)
     return deliverAs(asked, entry, req.method)
   }
 

@@ -31,10 +31,33 @@ export interface ProxyRequest {
   readonly onInformation?: (status: number, headers: Fields) => void
 }
 
+/**
+ * Fields that answers begin with time and again, with the same body: whoever writes them leaves here what became of
+ * them, for the next time. That saves a hit 0.7 µs of 16.
+ */
+export class KnownFields {
+  readonly fields: Fields
+  /** As they were written, and what they settle of the framing. */
+  written: unknown
+
+  constructor(fields: Fields) {
+    this.fields = fields
+  }
+
+  /** Whether these still begin with them: a stage may have changed them. */
+  begin(headers: Fields): boolean {
+    const { fields } = this
+    for (let i = 0; i < fields.length; i++) if (headers[i] !== fields[i]) return false
+    return true
+  }
+}
+
 /** An answer whose head is known. */
 export interface ProxyResponse {
   readonly status: number
   readonly headers: Fields
+  /** What `headers` began with where they were made; for a body that has the same length each time. */
+  readonly known?: KnownFields | undefined
   /** Whoever receives a Readable reads it or destroys it. */
   readonly body: Buffer | Readable
   /** Trailer fields (RFC 9110 §6.5), known once the body has ended. */

@@ -16,6 +16,19 @@ const MAX_NAMES = 500
 const FRAMING: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade'])
 const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/
 
+/** Field lines as they are written, and what they settle. */
+interface Lines {
+  readonly text: string
+  readonly length: string | undefined
+  readonly dated: boolean
+}
+const NO_LINES: Lines = { text: '', length: undefined, dated: false }
+/** What is put together of pieces would be put together again each time. */
+const flat = ({ text, ...settled }: Lines): Lines => ({
+  text: Buffer.from(text, 'latin1').toString('latin1'),
+  ...settled,
+})
+
 let dateSecond = 0
 let dateLine = ''
 /** RFC 9110 §6.6.1; made once a second. */
@@ -115,7 +128,7 @@ export class PlainAnswer {
   }
 
   /** The head but for its empty line; settles the framing on the way (RFC 9112 §6). */
-  #head({ status, headers, body, trailers }: ProxyResponse): string {
+  #head({ status, headers, known, body, trailers }: ProxyResponse): string {
     if (!Number.isInteger(status) || status < 200 || status > 999)
       throw Object.assign(new RangeError(`invalid status code: ${status}`), {
         code: 'ERR_HTTP_INVALID_STATUS_CODE',
@@ -123,30 +136,16 @@ export class PlainAnswer {
     const whole = Buffer.isBuffer(body)
     const sized = whole && this.#mayHaveBody(status)
     const withTrailers = sized && trailers !== undefined && trailers().length > 0
-    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`
-    let length: string | undefined
-    let dated = false
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i]!
-      const value = headers[i + 1]!
-      if (!plainNames.has(name)) {
-        const lower = name.toLowerCase()
-        if (lower === 'content-length') {
-          // Said once; a body that is whole knows its own.
-          if (withTrailers || length !== undefined || (sized && Number(value) !== body.length)) continue
-          length = value
-        } else if (lower === 'date') dated = true
-        else if (FRAMING.has(lower)) {
-          if (lower === 'connection' && /\bclose\b/i.test(value)) this.shouldKeepAlive = false
-          continue
-        } else {
-          validateHeaderName(name)
-          if (plainNames.size < MAX_NAMES) plainNames.add(name)
-        }
-      }
-      if (NOT_IN_VALUES.test(value)) validateHeaderValue(name, value)
-      head += `${name}: ${value}\r\n`
+    const bytes = withTrailers ? 'in chunks' : sized ? body.length : undefined
+    let lines = NO_LINES
+    let from = 0
+    if (known !== undefined && sized && !withTrailers && known.begin(headers)) {
+      from = known.fields.length
+      known.written ??= flat(this.#lines(lines, headers, 0, from, bytes))
+      lines = known.written as Lines
     }
+    const { text, length, dated } = this.#lines(lines, headers, from, headers.length, bytes)
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n${text}`
     if (!dated) head += date()
     head += this.shouldKeepAlive ? this.#keepAliveLine : 'Connection: close\r\n'
     if (!this.#mayHaveBody(status)) {
@@ -161,6 +160,39 @@ export class PlainAnswer {
     if (whole && !withTrailers) return `${head}Content-Length: ${body.length}\r\n`
     this.#chunked = true
     return `${head}Transfer-Encoding: chunked\r\n`
+  }
+
+  /** Lines behind others; `bytes` is what is known of the body: how many it has, or that it goes out in chunks. */
+  #lines(
+    before: Lines,
+    headers: Fields,
+    from: number,
+    to: number,
+    bytes: number | 'in chunks' | undefined,
+  ): Lines {
+    let { text, length, dated } = before
+    for (let i = from; i < to; i += 2) {
+      const name = headers[i]!
+      const value = headers[i + 1]!
+      if (!plainNames.has(name)) {
+        const lower = name.toLowerCase()
+        if (lower === 'content-length') {
+          // Said once; a body that is whole knows its own.
+          if (length !== undefined || (bytes !== undefined && Number(value) !== bytes)) continue
+          length = value
+        } else if (lower === 'date') dated = true
+        else if (FRAMING.has(lower)) {
+          if (lower === 'connection' && /\bclose\b/i.test(value)) this.shouldKeepAlive = false
+          continue
+        } else {
+          validateHeaderName(name)
+          if (plainNames.size < MAX_NAMES) plainNames.add(name)
+        }
+      }
+      if (NOT_IN_VALUES.test(value)) validateHeaderValue(name, value)
+      text += `${name}: ${value}\r\n`
+    }
+    return { text, length, dated }
   }
 
   #mayHaveBody(status: number): boolean {

@@ -28,10 +28,10 @@ export const responseFields =
       const added = addedFields(exchange, options)
       if (added.length === 0) return response
       // Written out: a spread of the response costs more than the rest.
-      const { status, headers, body, trailers } = response
+      const { status, headers, known, body, trailers } = response
       const all = headers.concat(added)
       return trailers === undefined
-        ? { status, headers: all, body }
+        ? { status, headers: all, known, body }
         : { status, headers: all, body, trailers }
     })
 

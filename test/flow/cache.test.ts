@@ -26,6 +26,40 @@ test('a fresh response is served again without asking the upstream', async (t) =
   )
 })
 
+test('each hit has the same head, also where a stage changes what is stored, and with other methods in between', async (t) => {
+  const upstream = await startUpstream(t, (_, res) => {
+    const odd = {
+      'access-control-allow-origin': 'http://other.example',
+      'x-odd': 'a\t ~',
+      'set-cookie': ['a=1', 'b=2'],
+      age: '3',
+      date: 'Mon, 30 Nov 2026 21:00:00 GMT',
+    }
+    res.writeHead(200, { ...cacheable, ...odd, vary: 'accept', 'content-length': 5 }).end('hello')
+  })
+  for (const options of [{}, { cors: 'true' }, { rate: '1000/s' }, { 'cache-status': 'off' }]) {
+    const proxy = await startProxy(t, { target: upstream.url, ...options })
+    proxy.advance(Date.parse('2026-11-30T21:00:00Z') - proxy.clock.now())
+    const heads: string[][] = []
+    for (let i = 0; i < 8; i++) {
+      const headers = i % 2 === 0 ? { origin: 'http://a.example' } : {}
+      const { rawHeaders, text } = await get(`${proxy.url}/a`, { headers })
+      assert.equal(text, 'hello')
+      const told = rawHeaders.filter((_, at) => !/^(?:ratelimit|server-timing)/i.test(rawHeaders[at & ~1]!))
+      if (i > 1) heads.push(told)
+      const none = await get(`${proxy.url}/a`, { method: 'HEAD', headers })
+      assert.deepEqual([none.headers['content-length'], none.headers['x-odd']], ['5', 'a\t ~'])
+    }
+    for (const [i, head] of heads.entries()) assert.deepEqual(head, heads[i % 2], JSON.stringify(options))
+    assert.equal(heads[0]!.filter((name) => name.toLowerCase() === 'content-length').length, 1)
+    assert.equal(heads[0]!.filter((name) => name.toLowerCase() === 'age').length, 1)
+    assert.equal(heads[0]!.filter((name) => name.toLowerCase() === 'set-cookie').length, 2)
+    assert.equal(heads[0]!.includes('http://other.example'), !('cors' in options))
+    if ('cors' in options) assert.notDeepEqual(heads[0], heads[1])
+    else assert.deepEqual(heads[0], heads[1])
+  }
+})
+
 test('many misses for one key reach the upstream once', async (t) => {
   const opened = gate()
   const upstream = await startUpstream(t, async (_, res) => {
