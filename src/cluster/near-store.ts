@@ -113,15 +113,19 @@ export const nearStore = (link: Link, presence: Presence, maxBytes: number): Nea
     telling ??= setTimeout(tell, TELL_EVERY_MS).unref()
   }
 
+  const atHand = (key: string): Slot | undefined => {
+    const copy = isProven() ? copies.get(key) : undefined
+    if (copy !== undefined) given(key, copy)
+    return copy?.slot
+  }
+
   return {
     kind: 'memory',
     timeoutMs: TIMEOUT_MS,
+    atHand,
     async get(key, withinMs) {
-      const copy = isProven() ? copies.get(key) : undefined
-      if (copy !== undefined) {
-        given(key, copy)
-        return copy.slot
-      }
+      const copy = atHand(key)
+      if (copy !== undefined) return copy
       return bring(key, async (keep) => {
         const { said, bytes } = await askForProof('get', { key }, withinMs)
         const slot = bytes.length === 0 ? undefined : decodeFrame(bytes, key)

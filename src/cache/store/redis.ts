@@ -223,11 +223,14 @@ export const redisStore = (options: RedisOptions): RedisStore => {
       near.outdate(key)
     }
   }
+  // While it is told that Redis is away nothing comes out of the cache, on whichever connection that was found.
+  const atHand = (key: string): Slot | undefined =>
+    link.isReady() && tracked.isProven ? near.get(key) : undefined
   return {
     ...shared,
+    atHand,
     async get(key, withinMs) {
-      // While it is told that Redis is away nothing comes out of the cache, on whichever connection that was found.
-      const copy = link.isReady() && tracked.isProven ? near.get(key) : undefined
+      const copy = atHand(key)
       if (copy !== undefined) return copy
       // A change of a key that Redis has in another spelling would not be understood.
       if (!tracked.isUsable || LONE_SURROGATE.test(key)) return shared.get(key, withinMs)

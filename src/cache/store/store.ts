@@ -88,6 +88,8 @@ export interface Store {
   readonly kind: 'memory' | 'redis'
   /** The deadline of a call, ms; Infinity where nothing is waited for. */
   readonly timeoutMs: number
+  /** What stands under the key, where that can be told without waiting; undefined where `get` has to be asked. */
+  atHand?(key: string): Slot | undefined
   /** `withinMs` shortens the deadline for this call. */
   get(key: string, withinMs?: number): Promise<Slot | undefined>
   peek(key: string, withinMs?: number): Promise<Standing | undefined>
