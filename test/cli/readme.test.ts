@@ -108,6 +108,7 @@ test('every flag that the README mentions is one, and --help has them all', asyn
     '--http2-prior-knowledge',
     '--cacert',
     '--http',
+    '--omit',
   ])
   const readme = readFileSync(path, 'utf8')
   const mentioned = [...readme.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag)
