@@ -66,7 +66,7 @@ const script = (name: string, text: string): string => {
 
 /**
  * All scenarios that can be played here; `redisPort` is where a Redis listens. In a quick run nobody plays but ourselves
- * and those whom a budget names, but for Caddy: it has a minute.
+ * and those whom a budget names, but for Caddy and Squid: it has a minute.
  */
 export const scenarios = (redisPort: number | undefined, quick = false): Scenario[] => {
   const all = <T>(...contestants: readonly T[]): readonly T[] => (quick ? [] : contestants)
@@ -108,7 +108,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
       path: paths.hit,
       cached: true,
       contestants: present(
-        ...[bare, ...all(nginx()), varnish, squid, revproxy(us, [])],
+        ...[bare, ...all(nginx(), squid), varnish, revproxy(us, [])],
         ...all(revproxy(`${us}, --workers 2`, ['--workers', '2'])),
       ),
     },
@@ -116,7 +116,7 @@ export const scenarios = (redisPort: number | undefined, quick = false): Scenari
       name: 'hit, 100 KB',
       path: paths.large,
       cached: true,
-      contestants: present(...all(bare), nginx(), varnish, squid, revproxy(us, [])),
+      contestants: present(...all(bare, squid), nginx(), varnish, revproxy(us, [])),
     },
     {
       name: 'hit, 1 KB, log to a file',
